@@ -1,0 +1,1 @@
+"""The core of Pilothouse: it knows no plugin by name."""

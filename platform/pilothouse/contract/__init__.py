@@ -1,0 +1,1 @@
+"""What the core and its plugins promise each other: hooks, contributions, events."""

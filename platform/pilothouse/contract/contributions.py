@@ -1,0 +1,277 @@
+"""What hooks return: frozen, named data and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sqlalchemy import Connection
+
+from pilothouse.contract.events import Event
+from pilothouse.signals import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Who a plugin is: its name (letters, digits, underscores), title, one sentence, the plugins that it requires and
+    the versions of the SDK that it works with.
+    """
+
+    name: str
+    title: str
+    description: str
+    requires: tuple[str, ...] = ()
+    sdk: str = ">=1,<2"
+
+
+class MeasureSink(Protocol):
+    """Where a recorder adds to measures; see `measures.Deltas`."""
+
+    def add(
+        self, measure: str, at: int, dimensions: tuple[str | None, ...], *, count: int = 1, value: float | None = None
+    ) -> None:
+        """Add `count` observations of `value` at the moment `at` (ms); a negative count takes back what was added."""
+
+
+@dataclass(slots=True)
+class Link:
+    """What is known of an execution that signals name; filled in by the recorder that owns executions."""
+
+    workflow_id: str | None = None
+    workflow: str | None = None
+    agent: str | None = None
+    environment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who sent a batch: the access token's id (None for Pilothouse itself), the client's name, the principal's id."""
+
+    token_id: str | None = None
+    client: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """All signals of one type in one transaction.
+
+    `connection` is inside the transaction that commits everything or nothing. `links` maps execution ids to what is
+    known of them, filled by the `prepare` of executions' recorder. `sources[i]` sent `signals[i]`.
+    """
+
+    signals: Sequence[Any]
+    sources: Sequence[Source]
+    connection: Connection
+    measures: MeasureSink
+    publish: Callable[[Event], None]
+    links: dict[str, Link]
+    workflows: dict[str, str]
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a batch: indexes of signals that changed nothing, and of those that were refused, with the reason."""
+
+    duplicates: frozenset[int] = frozenset()
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Stores one signal type.
+
+    The recorder with `owner=True` decides what is new: it gets every signal of the type and says which were
+    duplicates; the others get only the new ones, so that they can count without a table of ids. `prepare` of every
+    recorder runs before any `record`: there parents are made that others point at.
+    """
+
+    signal: type[Signal]
+    record: Callable[[Batch], Recorded | None]
+    owner: bool = False
+    prepare: Callable[[Batch], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enricher:
+    """Fills in fields of signals before they are recorded; returns as many signals, in the same order."""
+
+    signal: type[Signal]
+    enrich: Callable[[list[Any]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure with a trend: its name, unit and the names of its dimensions.
+
+    `kind` is "count" (how many), "sum" (of values, with a unit) or "distribution" (percentiles too).
+    `title` is shown on pages.
+    """
+
+    name: str
+    title: str
+    unit: str
+    kind: Literal["count", "sum", "distribution", "distinct"]
+    dimensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminView:
+    """A page: its endpoint name (starts with the plugin's), a factory of the Flask-Admin view, the permission to see it.
+
+    A factory, never an instance: a Flask-Admin view keeps the Admin that it was added to.
+    """
+
+    name: str
+    factory: Callable[[], Any]
+    permission: str
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """An entry of the sidebar. `section` is Monitor, Insights, Workspace or a name of the plugin's own; `keys` is the
+    letter that follows `g`; `badge` returns a count or None and must be cheap (it runs once a page, cached for 2 s).
+    """
+
+    title: str
+    endpoint: str
+    permission: str
+    section: str = "Workspace"
+    order: int = 100
+    icon: str = "plug"
+    keys: str = ""
+    badge: Callable[[], int | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A card on somebody else's page. `slot` is the page's name for the place ("executions.detail"); `render` gets the
+    subject's id and returns markup, or None where it has nothing to show.
+    """
+
+    name: str
+    slot: str
+    permission: str
+    render: Callable[[str], Any]
+    order: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work for a Celery worker, `<plugin>.<verb>`. `run` gets the job's payload (ids and plain values) inside a unit of
+    work: what it writes commits together with the job's end, so a killed worker leaves nothing half done.
+
+    With `transaction=False` it runs outside of one (it calls the outside world) and opens its own units of work; it may
+    then run twice, and must be idempotent. `limit_s` is the time after which it is ended.
+    """
+
+    name: str
+    run: Callable[[Mapping[str, Any]], None]
+    transaction: bool = True
+    limit_s: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class BeatEntry:
+    """Run a task every so many seconds; a tick is passed over while the last one is still waiting or running."""
+
+    name: str
+    task: str
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What happens after an event. `now` runs in the event's own transaction and may write its plugin's own tables only;
+    `later` runs in a worker, at least once, idempotent by `event.event_id`.
+    """
+
+    name: str
+    event: type[Event]
+    handle: Callable[[Any], None]
+    when: Literal["now", "later"] = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What people are told about an event."""
+
+    title: str
+    message: str
+    type: Literal["success", "error", "warning", "info"] = "info"
+    action_url: str | None = None
+    action_label: str | None = None
+    fold_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationCategory:
+    """An event that people may want to hear of; `compose` returns None where this one is not worth a notice."""
+
+    name: str
+    title: str
+    group: str
+    event: type[Event]
+    compose: Callable[[Any], Notice | None]
+    on_by_default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LoginMethod:
+    """Another way to sign in: a button on the login page that leads to the method's own endpoint."""
+
+    name: str
+    title: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A check for /readyz and `doctor`: `check` returns None when all is well, else a sentence; `remedy` tells the way
+    out. `critical` checks make /readyz answer 503.
+    """
+
+    name: str
+    check: Callable[[], str | None]
+    remedy: str
+    critical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret out of the vault for one use; never logged, never stored."""
+
+    key_id: str
+    secret: str
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a usage costs, in whole nano-dollars, and the id of the price row that says so."""
+
+    cost_nano: int
+    price_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A call about to be made, for budgets: estimated cost in nano-dollars and what it belongs to."""
+
+    estimate_nano: int
+    workflow: str | None = None
+    agent: str | None = None
+    user: str | None = None
+    model: str | None = None
+    key_id: str | None = None
+
+
+class Reservation(Protocol):
+    """Money set aside for a call; settled with the true cost or released."""
+
+    def settle(self, cost_nano: int) -> None:
+        """Replace the estimate by what the call cost."""
+
+    def release(self) -> None:
+        """Give the money back: the call was not made."""

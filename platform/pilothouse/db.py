@@ -1,0 +1,245 @@
+"""The database: engine, `Model`, column types, naming convention and the unit of work, which holds the only commit.
+
+SQLite runs with WAL, `synchronous=FULL` and `BEGIN IMMEDIATE` for writers, PostgreSQL as it is. Times are Unix
+milliseconds, money is whole nano-dollars, JSON is text: both databases store and sort the same values.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, Connection, Engine, MetaData, String, Table, Text, event, insert, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from pilothouse.errors import PilothouseError, StorageFull, StoreAway
+
+LOCK_WAIT_S = 8  # a writer waits out a lock of 4 s (bar.md section 2) with room; after that the caller gets 503
+WRITE = "pilothouse_write"  # execution option of transactions that write
+WRITER_LOCK = 0x70696C6F74  # the advisory lock that makes ingest one writer at a time on PostgreSQL
+
+Id = String(128)
+Name = String(255)
+Millis = BigInteger
+Nanodollars = BigInteger
+Json = Text
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class _Base(DeclarativeBase):
+    """The declarative base; every table's metadata carries the naming convention."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+db = SQLAlchemy(model_class=_Base, session_options={"expire_on_commit": False})
+
+if TYPE_CHECKING:
+    Model = _Base  # mypy takes no variable as a base class
+else:
+    Model = db.Model
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Return the engine options that fit the database's URL."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": LOCK_WAIT_S}, "pool_size": 40, "max_overflow": 40}
+    return {
+        "pool_size": 10,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "connect_args": {"connect_timeout": 5, "options": f"-c lock_timeout={LOCK_WAIT_S}s"},
+    }
+
+
+def init_db(app: Flask, url: str) -> None:
+    """Bind the application to the database and teach SQLite's connections their pragmas and transactions."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
+    db.init_app(app)
+    with app.app_context():
+        prepare_engine(db.engine)
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Attach the SQLite listeners to an engine; does nothing for other databases."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin)
+
+
+def _set_pragmas(connection: DBAPIConnection, _record: object) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN comes too late for IMMEDIATE
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # NORMAL may lose acknowledged commits when the power fails
+        "foreign_keys=ON",
+        "cache_size=-65536",  # 64 MB
+        "mmap_size=1073741824",
+        "temp_store=MEMORY",
+        "journal_size_limit=67108864",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """Run the block in one writing transaction and commit it at the end: the only commit of Pilothouse.
+
+    Joins the unit of work that is already open. What was given to `after_commit` runs once the commit is durable.
+    Raises StoreAway or StorageFull for the database's outages.
+    """
+    session = db.session()
+    if "after_commit" in session.info:
+        yield session
+        return
+    session.rollback()  # ends a reading transaction: SQLite cannot make a writer of one
+    callbacks: list[Callable[[], None]] = []
+    session.info["after_commit"] = callbacks
+    try:
+        session.connection(execution_options={WRITE: True})
+        yield session
+        session.commit()
+    except BaseException as fault:
+        session.rollback()
+        outage = explain(fault)
+        if outage is not None:
+            raise outage from fault
+        raise
+    finally:
+        del session.info["after_commit"]
+    for callback in callbacks:
+        callback()
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Run the callback when the open unit of work has committed; not at all when it rolls back."""
+    db.session().info["after_commit"].append(callback)
+
+
+def explain(fault: BaseException) -> PilothouseError | None:
+    """Translate the database's outages into ours; None for everything else."""
+    if not isinstance(fault, DBAPIError):
+        return None
+    words = str(fault.orig).lower()
+    if "disk is full" in words or "no space left" in words or "disk i/o error" in words:
+        return StorageFull("The disk under the database is full; nothing was stored. Free some space and send it again.")
+    if isinstance(fault, OperationalError) and (isinstance(fault.orig, sqlite3.Error) is False or "locked" in words):
+        return StoreAway("The database does not answer; nothing was stored. Send it again.", retry_after=5)
+    if "lock timeout" in words or "locked" in words:
+        return StoreAway("The database is busy; nothing was stored. Send it again.", retry_after=5)
+    return None
+
+
+def lock_writers(connection: Connection) -> None:
+    """Let one recording transaction run at a time, as SQLite does by itself.
+
+    Merging reports is read, decide, write: with one writer it is exact on both databases, and never deadlocks.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
+
+
+class Bulk:
+    """One compiled INSERT or UPDATE for many rows of plain tuples, without the ORM and without a compile a call.
+
+    SQLAlchemy's executemany builds a dict a row and processes each value; here the driver gets the tuples as they are,
+    which is three times faster for 500 rows (dependencies.md, API layer).
+    """
+
+    def __init__(self, table: Table, columns: Sequence[str], *, ignore_conflicts: bool = False) -> None:
+        """Take the table and the columns in the order in which the tuples hold them."""
+        self._table = table
+        self._columns = tuple(columns)
+        self._ignore = ignore_conflicts
+        self._statements: dict[str, str] = {}
+
+    def insert(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert all rows; conflicting ones are passed over where the bulk was made to ignore them."""
+        self._run(connection, self._insert_sql, rows)
+
+    def update(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Update rows by their last column, which is the key; the others are set."""
+        self._run(connection, self._update_sql, rows)
+
+    def _run(self, connection: Connection, build: Callable[[str], str], rows: Iterable[tuple[Any, ...]]) -> None:
+        rows = list(rows)
+        if not rows:
+            return
+        dialect = connection.dialect.name
+        statement = self._statements.get(dialect + build.__name__)
+        if statement is None:
+            statement = self._statements[dialect + build.__name__] = build(dialect)
+        connection.exec_driver_sql(statement, rows)
+
+    def _insert_sql(self, dialect: str) -> str:
+        mark = "?" if dialect == "sqlite" else "%s"
+        tail = " ON CONFLICT DO NOTHING" if self._ignore else ""
+        names = ", ".join(f'"{name}"' for name in self._columns)
+        marks = ", ".join([mark] * len(self._columns))
+        return f'INSERT INTO "{self._table.name}" ({names}) VALUES ({marks}){tail}'  # noqa: S608 - our own names only
+
+    def _update_sql(self, dialect: str) -> str:
+        mark = "?" if dialect == "sqlite" else "%s"
+        *columns, key = self._columns
+        sets = ", ".join(f'"{name}" = {mark}' for name in columns)
+        return f'UPDATE "{self._table.name}" SET {sets} WHERE "{key}" = {mark}'  # noqa: S608 - our own names only
+
+
+def insert_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows and pass over those whose key is there already, on both databases."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(postgresql_insert(table).on_conflict_do_nothing(), list(rows))
+    else:
+        connection.execute(insert(table).prefix_with("OR IGNORE"), list(rows))
+
+
+def known_ids(connection: Connection, table: Table, ids: Sequence[str], *, column: str = "id") -> set[str]:
+    """Return those of the ids that the table holds already: one statement for any number of them."""
+    if not ids:
+        return set()
+    rows = connection.exec_driver_sql(in_list_sql(connection, table, (column,), column), (in_list(connection, ids),))
+    return {row[0] for row in rows}
+
+
+def in_list_sql(connection: Connection, table: Table, columns: Sequence[str], key: str) -> str:
+    """Write a SELECT of rows whose key is in a list that is bound as one parameter (see `in_list`).
+
+    One parameter for the whole list: the statement is the same for 1 and for 5,000 ids, so the driver prepares it once,
+    and SQLite's limit on parameters is never met.
+    """
+    names = ", ".join(f'"{name}"' for name in columns)
+    source = "(SELECT value FROM json_each(?))" if connection.dialect.name == "sqlite" else "(SELECT unnest(%s::text[]))"
+    return f'SELECT {names} FROM "{table.name}" WHERE "{key}" IN {source}'  # noqa: S608 - our own names only
+
+
+def in_list(connection: Connection, values: Sequence[str]) -> Any:
+    """Bind a list as the one parameter of `in_list_sql`."""
+    if connection.dialect.name == "sqlite":
+        import msgspec
+
+        return msgspec.json.encode(list(values)).decode()
+    return list(values)

@@ -1,0 +1,1 @@
+"""Who acts: users, sessions, magic links, access tokens and the principal made from them."""

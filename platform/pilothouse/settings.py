@@ -1,0 +1,188 @@
+"""Settings: one table of `Setting`s, read from the environment, all faults reported at once by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pilothouse.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: the environment variable's name, how to read it, its default, what it is for, whether it is secret.
+
+    `parse` raises ValueError with a sentence where the text is wrong. Where `default` is a function it is called
+    with the values read so far.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    secret: bool = False
+
+
+def text(value: str) -> str:
+    """Read any text."""
+    return value
+
+
+def flag(value: str) -> bool:
+    """Read yes or no."""
+    answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in answer:
+        raise ValueError("must be one of on, off, true, false, yes, no, 1, 0")
+    return answer[value.lower()]
+
+
+def whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Read a whole number between two bounds."""
+
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not minimum <= int(value) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
+        return int(value)
+
+    return parse
+
+
+def duration(value: str) -> int:
+    """Read a duration such as `90s`, `30m`, `12h` or `2d`; a bare number is seconds. Returns milliseconds."""
+    units = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+    number, unit = (value[:-1], units[value[-1]]) if value[-1:] in units else (value, 1_000)
+    if not number.isascii() or not number.isdigit() or int(number) == 0:
+        raise ValueError("must be a duration such as 90s, 30m, 12h or 2d")
+    return int(number) * unit
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """Read a URL of one of the schemes, without a slash at its end."""
+
+    def parse(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value.rstrip("/")
+
+    return parse
+
+
+def secret_key(value: str) -> str:
+    """Read the secret key; short ones are refused, since it signs cookies and CSRF tokens."""
+    if len(value) < 32:  # 128 bits as hex: what a signing key needs at least
+        raise ValueError("must have at least 32 characters")
+    return value
+
+
+def names(value: str) -> tuple[str, ...]:
+    """Read names separated by commas."""
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _database_in_data_dir(values: Mapping[str, Any]) -> str:
+    return f"sqlite:///{values['PILOTHOUSE_DATA_DIR'] / 'pilothouse.db'}"
+
+
+def _database_url(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in {"sqlite", "postgres", "postgresql", "postgresql+psycopg"}:
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    return value if scheme == "sqlite" else f"postgresql+psycopg://{rest}"
+
+
+CORE_SETTINGS = (
+    Setting("PILOTHOUSE_DATA_DIR", lambda v: Path(v).expanduser().resolve(), lambda _: Path("pilothouse-data").resolve(),
+            "Folder for the database, secrets, mails and the embedded broker"),
+    Setting("PILOTHOUSE_DATABASE_URL", _database_url, _database_in_data_dir,
+            "sqlite:///FILE or postgresql://...; a SQLite file in the data folder if unset", secret=True),
+    Setting("PILOTHOUSE_REDIS_URL", url("redis", "rediss", "unix"), None,
+            "redis://... of Valkey or Redis; `pilothouse up` starts an embedded Valkey if unset", secret=True),
+    Setting("PILOTHOUSE_SECRET_KEY", secret_key, None,
+            "Signs cookies and CSRF tokens; made by `pilothouse up`, required elsewhere", secret=True),
+    Setting("PILOTHOUSE_MASTER_KEYS", names, (),
+            "Master keys of the vault, newest first, each 32 bytes in base64; made by `pilothouse up`", secret=True),
+    Setting("PILOTHOUSE_BASE_URL", url("http", "https"), "http://127.0.0.1:8080",
+            "The address that links in mails and pages start with"),
+    Setting("PILOTHOUSE_SMTP_URL", url("smtp", "smtps", "smtp+starttls"), None,
+            "smtp://user:password@host:port; mails go to <data>/outbox/*.eml if unset", secret=True),
+    Setting("PILOTHOUSE_MAIL_FROM", text, "Pilothouse <pilothouse@localhost>", "The sender of mails"),
+    Setting("PILOTHOUSE_PLUGINS_DISABLED", names, (), "Plugins that are not loaded, separated by commas"),
+    Setting("PILOTHOUSE_RETENTION_DAYS", whole(1, 3650), 90, "Days after which raw rows are deleted"),
+    Setting("PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None, "Signals a second that one token may send; no limit if unset"),
+    Setting("PILOTHOUSE_ALLOW_PRIVATE_TARGETS", flag, False, "Allow outgoing calls to private addresses"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked settings. The core's own are attributes; `values` has every one by its variable's name."""
+
+    values: Mapping[str, Any]
+    table: tuple[Setting, ...] = field(default=CORE_SETTINGS, repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a setting by its variable's name, the core's and the plugins' alike."""
+        return self.values[name]
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder."""
+        return Path(self.values["PILOTHOUSE_DATA_DIR"])
+
+    @property
+    def database_url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return str(self.values["PILOTHOUSE_DATABASE_URL"])
+
+    @property
+    def redis_url(self) -> str | None:
+        """The broker's URL, None where there is none."""
+        return self.values["PILOTHOUSE_REDIS_URL"]  # type: ignore[no-any-return]
+
+    @property
+    def secret_key(self) -> str:
+        """The signing key."""
+        return str(self.values["PILOTHOUSE_SECRET_KEY"])
+
+    @property
+    def base_url(self) -> str:
+        """The public address, without a slash at its end."""
+        return str(self.values["PILOTHOUSE_BASE_URL"])
+
+    def public(self) -> dict[str, Any]:
+        """Return every setting that is not secret, for `doctor` and the settings page."""
+        return {s.name: self.values[s.name] for s in self.table if not s.secret}
+
+
+def read_settings(
+    environ: Mapping[str, str] | None = None, extra: Iterable[Setting] = (), *, require_secrets: bool = True
+) -> Settings:
+    """Read and check all settings, the core's and `extra` ones of plugins.
+
+    Raises SettingsError that names every wrong variable. `require_secrets` is off only while `pilothouse up` and
+    `doctor` still make or look for what is missing.
+    """
+    environ = os.environ if environ is None else environ
+    table = (*CORE_SETTINGS, *extra)
+    values: dict[str, Any] = {}
+    faults = []
+    for setting in table:
+        raw = environ.get(setting.name, "")
+        try:
+            if raw:
+                values[setting.name] = setting.parse(raw)
+            else:
+                values[setting.name] = setting.default(values) if callable(setting.default) else setting.default
+        except (ValueError, KeyError) as fault:
+            values[setting.name] = None
+            faults.append(f"{setting.name} {fault}")
+    if require_secrets and not values["PILOTHOUSE_SECRET_KEY"]:
+        faults.append("PILOTHOUSE_SECRET_KEY is required (`pilothouse up` makes one in its data folder)")
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return Settings(MappingProxyType(values), table)

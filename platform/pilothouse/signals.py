@@ -1,0 +1,226 @@
+"""Signals: the core's vocabulary of what comes in. Sources make them, recorders store them.
+
+Field meanings are those of the contract, section 2. Times are Unix milliseconds (`Millis` also decodes RFC 3339 with
+an offset); `input`, `output`, `attributes` and `properties` are JSON as it came (`msgspec.Raw`), so that storing them
+costs no decoding. A plugin adds a signal type by subclassing `Signal` with a `tag` of its own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from pilothouse import clock
+
+Raw = msgspec.Raw
+NOTHING = msgspec.Raw()
+FUTURE_LIMIT = clock.DAY  # a time further ahead than this is a broken clock, not a report
+LATEST = 253_402_300_799_999  # the last millisecond of the year 9999, beyond which RFC 3339 ends
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "timed_out"]
+StepKind = Literal["agent", "llm", "tool", "retrieval", "task", "other"]
+Severity = Literal["low", "medium", "high", "critical"]
+
+FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
+
+Text = Annotated[str, msgspec.Meta(max_length=255)]
+LongText = Annotated[str, msgspec.Meta(max_length=65_536)]
+StackText = Annotated[str, msgspec.Meta(max_length=1_048_576)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=9_007_199_254_740_991)]  # 2**53 - 1: exact in every JSON reader
+Money = Annotated[str, msgspec.Meta(max_length=40)]
+
+
+class Id(str):
+    """An id: 1 to 128 printable characters without spaces."""
+
+    __slots__ = ()
+
+
+class Millis(int):
+    """A moment in Unix milliseconds, decoded from an integer or from RFC 3339 with an offset."""
+
+    __slots__ = ()
+
+
+def parse_id(value: Any) -> str:
+    """Check an id. Raises ValueError with the rule."""
+    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable() or " " in value:  # noqa: PLR2004
+        raise ValueError("must be 1 to 128 printable characters without spaces")
+    return value
+
+
+def parse_time(value: Any) -> int:
+    """Read a moment. Raises ValueError where it is no time, has no offset or lies more than 24 h ahead."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("must be RFC 3339 text with an offset or an integer of Unix milliseconds")  # noqa: TRY004
+    if isinstance(value, int):
+        at = value
+    else:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("must be RFC 3339 text with an offset or an integer of Unix milliseconds") from None
+        if moment.tzinfo is None:
+            raise ValueError("must carry an offset, such as Z or +02:00")
+        at = clock.to_millis(moment)
+    if not 0 <= at <= LATEST:
+        raise ValueError("must lie between the years 1970 and 9999")
+    if at > clock.now() + FUTURE_LIMIT:
+        raise ValueError("lies more than 24 hours in the future")
+    return at
+
+
+def decode_hook(kind: type, value: Any) -> Any:
+    """Decode `Id` and `Millis` for msgspec."""
+    if kind is Id:
+        return Id(parse_id(value))
+    if kind is Millis:
+        return Millis(parse_time(value))
+    raise NotImplementedError(kind)
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """The base of all signals; every one has an id by which a second arrival is known."""
+
+    id: Id
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One frame of a stack trace; lists of frames run from the outermost call to the innermost."""
+
+    file: LongText = ""
+    function: LongText = ""
+    module: LongText = ""
+    line: int | None = None
+    in_app: bool | None = None
+    context_line: LongText | None = None
+    pre_context: list[LongText] = []
+    post_context: list[LongText] = []
+    vars: dict[str, Any] | None = None
+
+
+Frames = Annotated[list[Frame], msgspec.Meta(max_length=1_000)]
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The error inside an execution's own report."""
+
+    error_type: Text
+    message: LongText
+    id: Id | None = None
+    at: Millis | None = None
+    stack_trace: StackText | None = None
+    frames: Frames | None = None
+    severity: Severity | None = None
+    handled: bool | None = None
+    fingerprint: LongText | list[LongText] | None = None
+    attributes: Raw = NOTHING
+
+
+class Execution(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="execution"):
+    """One run of a workflow, as far as it is known at the time of the report."""
+
+    workflow: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    status: Status
+    started_at: Millis | None = None
+    finished_at: Millis | None = None
+    trigger: Text | None = None
+    agent: Text | None = None
+    user: Text | None = None
+    session: Text | None = None
+    environment: Text | None = None
+    release: Text | None = None
+    parent_id: Id | None = None
+    input: Raw = NOTHING
+    output: Raw = NOTHING
+    attributes: Raw = NOTHING
+    error: ErrorDetail | None = None
+
+
+class Step(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="step"):
+    """One step of an execution; steps form a tree by `parent_id`."""
+
+    execution_id: Id
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    kind: StepKind = "other"
+    parent_id: Id | None = None
+    status: Status | None = None
+    started_at: Millis | None = None
+    finished_at: Millis | None = None
+    input: Raw = NOTHING
+    output: Raw = NOTHING
+    attributes: Raw = NOTHING
+
+
+class Error(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="error"):
+    """One failure."""
+
+    error_type: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    message: LongText
+    at: Millis | None = None
+    execution_id: Id | None = None
+    workflow: Text | None = None
+    stack_trace: StackText | None = None
+    frames: Frames | None = None
+    severity: Severity | None = None
+    handled: bool | None = None
+    fingerprint: LongText | list[LongText] | None = None
+    release: Text | None = None
+    environment: Text | None = None
+    user: Text | None = None
+    attributes: Raw = NOTHING
+
+
+class TokenUsage(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="token_usage"):
+    """What one model call used. `prompt_tokens` includes cached and cache-write, `completion_tokens` reasoning."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    prompt_tokens: Count
+    completion_tokens: Count
+    provider: Text | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+    cost_usd: Money | float | int | None = None
+    response_id: Text | None = None
+    execution_id: Id | None = None
+    workflow: Text | None = None
+    agent: Text | None = None
+    user: Text | None = None
+    key_id: Text | None = None
+    latency_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    at: Millis | None = None
+
+
+class Event(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
+    """One thing that a person or component did."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    component: Text | None = None
+    user: Text | None = None
+    session: Text | None = None
+    duration_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    ok: bool | None = None
+    at: Millis | None = None
+    properties: Raw = NOTHING
+
+
+CORE_SIGNALS: tuple[type[Signal], ...] = (Execution, Step, Error, TokenUsage, Event)
+
+
+def raw(value: Any) -> msgspec.Raw:
+    """Encode a value for a `Raw` field; sources that do not start from JSON use it."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def json_text(value: msgspec.Raw) -> str | None:
+    """Return the JSON text of a `Raw` field for storage, None where it was left out or null."""
+    body = bytes(value)
+    return None if body in {b"", b"null"} else body.decode()
+
+
+def tag_of(kind: type[Signal]) -> str:
+    """Return the `type` by which a signal is known on the wire."""
+    return str(kind.__struct_config__.tag)

@@ -1,0 +1,1 @@
+"""The outside over HTTP: the API layer and the console."""

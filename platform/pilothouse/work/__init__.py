@@ -1,0 +1,1 @@
+"""Work outside of requests: jobs in the database, Celery as the wake-up, mail."""
