@@ -6,19 +6,17 @@ import atexit
 import os
 import sys
 import weakref
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, TypedDict
+from typing import TYPE_CHECKING, Any, Callable, cast
 
-from pilothouse_client.buffer import Buffer
 from pilothouse_client.clock import now
 from pilothouse_client.commands import Command, Commands
-from pilothouse_client.delivery import LOOK_SECONDS, Delivery
 from pilothouse_client.executions import Execution, current_execution
 from pilothouse_client.fields import encode, unknown
 from pilothouse_client.frames import error_fields
 from pilothouse_client.ids import IdSource
-from pilothouse_client.shield import Notices, Shield, Tally
-from pilothouse_client.spool import Spool, default_folder
+from pilothouse_client.options import DEFAULTS, Options
+from pilothouse_client.pipeline import Pipeline, finish_in_child
+from pilothouse_client.shield import Notices, Shield
 from pilothouse_client.transport import Transport
 
 if TYPE_CHECKING:
@@ -29,29 +27,6 @@ if TYPE_CHECKING:
     from pilothouse_client.fields import ErrorFields, EventFields, ExecutionFields, TokenFields
 
 
-class Options(TypedDict, total=False):
-    """Settings of a client beside address and token; all may be left out."""
-
-    environment: str  # for executions and errors that name none
-    release: str  # the same
-    heartbeat: float  # seconds of silence after which a running execution is reported again; 10
-    timeout: float  # seconds that one request may hang; 10
-    exit_timeout: float  # seconds that the end of the process may take; 2
-    buffer_signals: int  # signals in memory, the newest are dropped above; 10,000
-    spool: str | os.PathLike[str]  # folder, else $PILOTHOUSE_SPOOL, else the user's state folder
-    spool_bytes: int  # bytes on disk for each server, the oldest are dropped above; 64 MiB
-    capture_args: bool  # of Celery tasks, as the execution's input; off
-
-
-DEFAULTS: Options = {
-    "heartbeat": 10.0,
-    "timeout": 10.0,
-    "exit_timeout": 2.0,
-    "buffer_signals": 10_000,
-    "spool_bytes": 64 * 1024 * 1024,
-}
-
-
 class Client:
     """Reports to one Pilothouse. Make one a process, early; all its methods may be called from any thread.
 
@@ -60,23 +35,23 @@ class Client:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, **options: Unpack[Options]) -> None:
-        self.options: Options = {**DEFAULTS, **options}
+        self._options = cast("Options", {**DEFAULTS, **{name: given for name, given in options.items() if given is not None}})
         self._notices = Notices()
         self._ids = IdSource()
         self._commands = Commands(self._notices)
-        self._heard: dict[str, float] = {}
+        self._pipeline: Pipeline | None = None
         self._closed = False
-        self._delivery: Delivery | None = None
+        self._owner = 0
         with self.shield("setting up"):
             self._transport = self._connect(url, token)
             self._open()
             atexit.register(self.close)
-            _restart_after_fork(self)
+            _reopen_after_fork(self)
 
     @property
     def enabled(self) -> bool:
         """Whether reports go anywhere."""
-        return self._delivery is not None and not self._closed
+        return self._pipeline is not None and not self._closed
 
     def execution(
         self,
@@ -124,12 +99,14 @@ class Client:
     def on_command(self, listener: Callable[[Command], object]) -> None:
         """Call `listener(command)`, in a thread of its own, for each command that the server hands to this process."""
         self._commands.listen(listener)
-        self._start()
+        with self.shield("listening for commands"):
+            if self._pipeline is not None and self.enabled:
+                self._pipeline.listen()
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Send all that waits; return whether within `timeout` seconds everything reached the server."""
         with self.shield("flushing"):
-            return self._delivery is None or self._delivery.flush(timeout)
+            return self._pipeline is None or self._pipeline.flush(timeout)
         return False
 
     def close(self, timeout: float | None = None) -> None:
@@ -139,8 +116,8 @@ class Client:
         self._closed = True
         atexit.unregister(self.close)
         with self.shield("closing"):
-            if self._delivery is not None:
-                self._delivery.stop(self.options["exit_timeout"] if timeout is None else timeout)
+            if self._pipeline is not None:
+                self._pipeline.stop(self._options["exit_timeout"] if timeout is None else timeout)
 
     def __enter__(self) -> Self:
         """Nothing to do: a client works from its first signal on."""
@@ -168,9 +145,12 @@ class Client:
 
     def report(self, kind: str, fields: dict[str, Any]) -> str:
         """Encode a signal, buffer it for the background thread and return its id."""
-        if self.enabled:
-            self._buffer.put(encode({"type": kind, **fields}))
-            self._delivery_of(fields, kind)
+        if self._pipeline is not None and not self._closed:
+            if self._owner != os.getpid():
+                self._owner = os.getpid()
+                finish_in_child(self.close)
+            execution_id = fields["id"] if kind == "execution" else fields.get("execution_id")
+            self._pipeline.put(encode({**fields, "type": kind}), execution_id)
         return str(fields["id"])
 
     def report_error(self, fault: BaseException | None, fields: dict[str, Any]) -> str | None:
@@ -195,4 +175,49 @@ class Client:
     def execution_finished(self, execution: Execution) -> None:
         """Keep it alive no longer."""
         self._commands.finished(execution)
-        self._heard.pop(execution.id, None)
+        if self._pipeline is not None:
+            self._pipeline.forget(execution.id)
+
+    def _origin(self) -> dict[str, Any]:
+        return {"environment": self._options.get("environment"), "release": self._options.get("release")}
+
+    def _connect(self, url: str | None, token: str | None) -> Transport | None:
+        """Return the way to the server; None, and a line in the log, where address or token is missing or unusable."""
+        url, token = url or os.environ.get("PILOTHOUSE_URL"), token or os.environ.get("PILOTHOUSE_TOKEN")
+        missing = [name for name, given in (("url", url), ("token", token)) if not given]
+        if not url or not token:
+            where = " and ".join(f"{name} (or $PILOTHOUSE_{name.upper()})" for name in missing)
+            self._notices.warn("disabled", f"Pilothouse: nothing is reported, as Client() was given no {where}")
+            return None
+        try:
+            return Transport(url, token, self._options["timeout"])
+        except ValueError as fault:
+            self._notices.warn("disabled", f"Pilothouse: nothing is reported: {fault}")
+            return None
+
+    def _open(self) -> None:
+        """Put the parts together: at the start, and in the child after a fork, where locks and threads are stale."""
+        self._ids = IdSource()
+        self._commands.forget()
+        if self._transport is not None:
+            self._pipeline = Pipeline(self._transport, self._options, self._commands, self._notices)
+            self._pipeline.resume()
+
+    def _reopen(self) -> None:
+        if not self._closed:
+            self._open()
+
+
+def _reopen_after_fork(client: Client) -> None:
+    """Give a forked child its own parts; what waits in the parent's buffer stays the parent's to send."""
+    # Registered callbacks are never removed: a weak reference lets a closed client go.
+    reference = weakref.ref(client)
+
+    def reopen() -> None:
+        alive = reference()
+        if alive is not None:
+            with alive.shield("reopening after a fork"):
+                alive._reopen()  # noqa: SLF001 - the client's own helper
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=reopen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pilothouse_client.shield import Notices, Shield
@@ -43,6 +44,9 @@ class Commands:
         """Whether commands may concern this process though nothing runs in it: then the client asks for them."""
         return bool(self._listeners or self._rerunnable)
 
+    def __contains__(self, execution_id: object) -> bool:
+        return execution_id in self._running
+
     def listen(self, listener: Callable[[Command], object]) -> None:
         """Call `listener` with every command that this process is handed."""
         self._listeners.append(listener)
@@ -75,8 +79,7 @@ class Commands:
                 self._hand_out(Command(str(item["execution_id"]), str(item["command"])))
 
     def _hand_out(self, command: Command) -> None:
-        calls: list[Callable[[], object]] = [lambda to=listener: to(command) for listener in self._listeners]  # type: ignore[misc]
-        calls += self._own_calls(command)
+        calls = [*(partial(listener, command) for listener in self._listeners), *self._own_calls(command)]
         if calls:
             threading.Thread(target=self._call, args=(calls,), name="pilothouse-command", daemon=True).start()
 

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
+from pilothouse_client.shield import Notices, Shield
 from pilothouse_client.transport import Answer, BackOff, Fate
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from pilothouse_client.buffer import Buffer
     from pilothouse_client.commands import Commands
-    from pilothouse_client.shield import Notices
     from pilothouse_client.spool import Spool
     from pilothouse_client.transport import Transport
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 0.5
 # How often an idle thread looks for files that another process left behind, and for executions to keep alive.
 LOOK_SECONDS = 5.0
+# A fault of our own must not make the thread run hot.
+FAULT_SECONDS = 1.0
 # What goes back to the buffer for want of a disk waits this long for the server.
 NO_DISK_SECONDS = 1.0
 
@@ -31,7 +33,9 @@ class Delivery:
     While the server is away, batches go straight to the spool; one of them is tried again after each back-off.
     """
 
-    def __init__(self, buffer: Buffer, spool: Spool, transport: Transport, commands: Commands, notices: Notices) -> None:  # noqa: PLR0913, PLR0917 - the five parts it joins
+    def __init__(  # noqa: PLR0913, PLR0917 - the five parts that it joins
+        self, buffer: Buffer, spool: Spool, transport: Transport, commands: Commands, notices: Notices
+    ) -> None:
         self._buffer = buffer
         self._spool = spool
         self._transport = transport
@@ -40,7 +44,7 @@ class Delivery:
         self._back_off = BackOff()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._sent_at = 0.0
+        self.sent_at = 0.0
         self._look_at = 0.0
         self._hurried = False
 
@@ -64,11 +68,6 @@ class Delivery:
     def poll(self) -> None:
         """Send a report without signals, to be handed the commands that wait."""
         self._judge(self._transport.send([]))
-
-    @property
-    def silent_for(self) -> float:
-        """Seconds since the server was last asked."""
-        return time.monotonic() - self._sent_at
 
     def flush(self, timeout: float) -> bool:
         """Send all that waits; return whether within `timeout` seconds everything reached the server."""
@@ -98,12 +97,20 @@ class Delivery:
         return not self._buffer.pending and (self.away or not self._spool.files())
 
     def _run(self, tick: Callable[[], float]) -> None:
+        longest = 0.0
         while not self._stopping:
-            self._wait(tick())
-            if self._buffer.waiting and not self._stopping:
-                self._send_batch()
-            if not self.away and time.monotonic() >= self._look_at and not self._stopping:
-                self._send_spooled()
+            self._wait(longest)
+            longest = FAULT_SECONDS
+            with Shield(self._notices, "delivering"):
+                self._turn()
+                longest = tick()
+
+    def _turn(self) -> None:
+        """Send a batch, and one file of the spool: neither keeps the other from being sent."""
+        if self._buffer.waiting and not self._stopping:
+            self._send_batch()
+        if not self.away and time.monotonic() >= self._look_at and not self._stopping:
+            self._send_spooled()
 
     def _wait(self, longest: float) -> None:
         """Wait until there is something to do: a full batch, one that waited long enough, or a look at the spool."""
@@ -117,11 +124,11 @@ class Delivery:
 
     def _next_turn(self) -> float:
         look = max(self._look_at, time.monotonic() + self._back_off.remaining)
-        return min(look, self._sent_at + FLUSH_SECONDS) if self._buffer.waiting else look
+        return min(look, self.sent_at + FLUSH_SECONDS) if self._buffer.waiting else look
 
     def _send_batch(self) -> None:
         batch = self._buffer.take()
-        self._sent_at = time.monotonic()
+        self.sent_at = time.monotonic()
         if not self.away and self._sent(batch):
             self._buffer.done()
         elif self._spool.put(batch):
@@ -156,7 +163,7 @@ class Delivery:
 
     def _judge(self, answer: Answer, count: int = 0) -> bool:
         """Act on an answer; return whether its batch is settled, be it taken or refused for good."""
-        self._sent_at = time.monotonic()
+        self.sent_at = time.monotonic()
         if answer.fate is Fate.LATER:
             self._back_off.failed(answer.retry_after)
             self._notices.warn("away", f"Pilothouse: {answer.reason}; signals are spooled in {self._spool.folder}")

@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 ENDING = ".signals"
 
 
-def default_folder() -> Path:
-    """Return `$PILOTHOUSE_SPOOL`, else the folder `pilothouse` in the user's state folder."""
-    named = os.environ.get("PILOTHOUSE_SPOOL")
-    if named:
-        return Path(named)
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "pilothouse"
-
-
 class Spool:
     """Files of signals for one server, one signal a line, oldest first; safe with several processes.
 
