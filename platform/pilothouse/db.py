@@ -23,6 +23,7 @@ from pilothouse.errors import PilothouseError, StorageFull, StoreAway
 
 LOCK_WAIT_S = 8  # a writer waits out a lock of 4 s (bar.md section 2) with room; after that the caller gets 503
 WRITE = "pilothouse_write"  # execution option of transactions that write
+WAIT = "pilothouse_wait_ms"  # execution option: how long such a transaction waits for another writer
 WRITER_LOCK = 0x70696C6F74  # the advisory lock that makes ingest one writer at a time on PostgreSQL
 
 Id = String(128)
@@ -99,16 +100,22 @@ def _set_pragmas(connection: DBAPIConnection, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(WRITE, False)
+    options = connection.get_execution_options()
+    immediate = options.get(WRITE, False)
+    wait_ms = options.get(WAIT, LOCK_WAIT_S * 1_000)
+    if connection.info.get(WAIT, LOCK_WAIT_S * 1_000) != wait_ms:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms:d}")
+        connection.info[WAIT] = wait_ms
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 @contextmanager
-def unit_of_work() -> Iterator[Session]:
+def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
     """Run the block in one writing transaction and commit it at the end: the only commit of Pilothouse.
 
-    Joins the unit of work that is already open. What was given to `after_commit` runs once the commit is durable.
-    Raises StoreAway or StorageFull for the database's outages.
+    Joins the unit of work that is already open. What was given to `before_commit` runs at its end, what was given to
+    `after_commit` once the commit is durable. `wait_ms` is how long to wait for another writer: short for what is worth
+    no wait. Raises StoreAway or StorageFull for the database's outages.
     """
     session = db.session()
     if "after_commit" in session.info:
@@ -116,10 +123,15 @@ def unit_of_work() -> Iterator[Session]:
         return
     session.rollback()  # ends a reading transaction: SQLite cannot make a writer of one
     callbacks: list[Callable[[], None]] = []
-    session.info["after_commit"] = callbacks
+    last: list[Callable[[], None]] = []
+    session.info.update(before_commit=last, after_commit=callbacks)
     try:
-        session.connection(execution_options={WRITE: True})
+        connection = session.connection(execution_options={WRITE: True, WAIT: wait_ms})
+        if connection.dialect.name == "postgresql" and wait_ms != LOCK_WAIT_S * 1_000:
+            connection.execute(text(f"SET LOCAL lock_timeout = {wait_ms:d}"))
         yield session
+        for callback in last:
+            callback()
         session.commit()
     except BaseException as fault:
         session.rollback()
@@ -128,9 +140,17 @@ def unit_of_work() -> Iterator[Session]:
             raise outage from fault
         raise
     finally:
-        del session.info["after_commit"]
+        del session.info["before_commit"], session.info["after_commit"]
     for callback in callbacks:
         callback()
+
+
+def before_commit(callback: Callable[[], None]) -> None:
+    """Run the callback at the end of the open unit of work, inside of its transaction.
+
+    For what takes a lock that all writers share: taken last, it is held shortly and can be part of no deadlock.
+    """
+    db.session().info["before_commit"].append(callback)
 
 
 def after_commit(callback: Callable[[], None]) -> None:
