@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import TYPE_CHECKING
 
-from pilothouse_client.shield import Tally
+if TYPE_CHECKING:
+    from pilothouse_client.shield import Tally
 
 # Also one request: far below the server's bounds of 5,000 signals and 10 MiB, so that a batch is refused or lost small.
 BATCH_SIGNALS = 200

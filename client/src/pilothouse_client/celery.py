@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # Celery's own exceptions for a task that took too long: billiard's, told by name as billiard is not ours to import.
 _TIMED_OUT = frozenset({"SoftTimeLimitExceeded", "TimeLimitExceeded"})
+_HANDLED = (
+    *("before_task_publish", "task_prerun", "task_retry", "task_failure", "task_postrun", "task_revoked"),
+    *("worker_ready", "worker_process_shutdown"),
+)
 _ENDS = {"SUCCESS": "succeeded", "FAILURE": "failed", "REVOKED": "cancelled", "REJECTED": "cancelled"}
 
 
@@ -48,10 +52,8 @@ class _Tasks:
     def connect(self) -> None:
         """Connect each handler to its signal; strongly, as nothing else refers to them."""
         signals = importlib.import_module("celery.signals")
-        for name in ("before_task_publish", "task_prerun", "task_retry", "task_failure", "task_postrun", "task_revoked"):
+        for name in _HANDLED:
             getattr(signals, name).connect(getattr(self, f"_{name}"), weak=False)
-        signals.worker_process_shutdown.connect(self._worker_process_shutdown, weak=False)
-        self._client.on_command(self._on_command)
 
     def _before_task_publish(self, sender: Any = None, headers: Any = None, **_: Any) -> None:
         with self._client.shield("reporting a queued task"):
@@ -69,7 +71,7 @@ class _Tasks:
             fields["parent_id"] = task.request.parent_id
             if self._capture_args:
                 fields["input"] = {"args": args, "kwargs": kwargs}
-            self._running[task_id] = self._client.execution(task.name, **fields).__enter__()  # noqa: PLC2801 - left in another handler
+            self._running[task_id] = self._client.execution(task.name, **fields).__enter__()
 
     def _task_retry(self, sender: Any, request: Any, reason: Any = None, **_: Any) -> None:
         """Let the execution go on: Celery sends the task again under the same id."""
@@ -84,11 +86,8 @@ class _Tasks:
         if not self._is_ours(sender):
             return
         with self._client.shield("reporting a task's failure"):
-            timed_out = type(exception).__name__ in _TIMED_OUT
-            run = self._running.get(task_id)
-            if run is None:
-                run = self._client.execution(sender.name, id=task_id, trigger="celery").adopt()
-            if timed_out:
+            run = self._running.get(task_id) or self._adopted(sender.name, task_id)
+            if type(exception).__name__ in _TIMED_OUT:
                 run.finish("timed_out", exception)
             else:
                 run.fail(exception)
@@ -109,7 +108,11 @@ class _Tasks:
         if not self._is_ours(sender):
             return
         with self._client.shield("reporting a revoked task"):
-            self._client.execution(sender.name, id=request.id, trigger="celery").adopt().finish("cancelled")
+            self._adopted(sender.name, request.id).finish("cancelled")
+
+    def _worker_ready(self, **_: Any) -> None:
+        """Ask for commands in a worker's main process; not before, as a thread and a fork go ill together."""
+        self._client.on_command(self._on_command)
 
     def _worker_process_shutdown(self, **_: Any) -> None:
         """Send what waits: a worker's child ends without what `atexit` holds."""
@@ -119,6 +122,9 @@ class _Tasks:
         """Keep a task that was cancelled before it began from beginning; one that runs asks `raise_if_cancelled`."""
         if command.command == "cancel" and command.execution_id not in self._running:
             self._app.control.revoke(command.execution_id)
+
+    def _adopted(self, name: str, task_id: str) -> Execution:
+        return self._client.execution(name, id=task_id, trigger="celery").adopt()
 
     def _is_ours(self, task: Any) -> bool:
         """Return whether a task belongs to this app: Celery's signals are those of all apps of the process."""

@@ -35,7 +35,7 @@ class Client:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, **options: Unpack[Options]) -> None:
-        self._options = cast("Options", {**DEFAULTS, **{name: given for name, given in options.items() if given is not None}})
+        self._options = _completed(options)
         self._notices = Notices()
         self._ids = IdSource()
         self._commands = Commands(self._notices)
@@ -206,6 +206,12 @@ class Client:
     def _reopen(self) -> None:
         if not self._closed:
             self._open()
+
+
+def _completed(options: Options) -> Options:
+    """Return the options with the defaults for those that were left out or given as None."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return cast("Options", {**DEFAULTS, **given})
 
 
 def _reopen_after_fork(client: Client) -> None:

@@ -33,7 +33,7 @@ class Delivery:
     While the server is away, batches go straight to the spool; one of them is tried again after each back-off.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the five parts that it joins
+    def __init__(
         self, buffer: Buffer, spool: Spool, transport: Transport, commands: Commands, notices: Notices
     ) -> None:
         self._buffer = buffer
@@ -135,7 +135,8 @@ class Delivery:
             self._look_at = 0.0
             self._buffer.done()
         else:
-            self._notices.warn("no spool", f"Pilothouse: {self._spool.folder} cannot be written; signals stay in memory")
+            folder = self._spool.folder
+            self._notices.warn("no spool", f"Pilothouse: {folder} cannot be written; signals stay in memory")
             self._buffer.give_back()
             time.sleep(min(NO_DISK_SECONDS, self._back_off.remaining))
 

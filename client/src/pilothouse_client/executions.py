@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from pilothouse_client.fields import ErrorFields, ExecutionFields, StepFields, TokenFields
+    from pilothouse_client.fields import ErrorFields, StepFields, TokenFields
     from pilothouse_client.shield import Shield
 
 FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
@@ -108,6 +108,19 @@ class Span:
         with self._reporter.shield(f"finishing {self.kind}"):
             self._reporter.report(self.kind, {**self._identity(), **self._end(error)})
 
+    def fail(self, error: BaseException) -> None:
+        """Report the end by an exception: as cancelled where it is a cancellation or Ctrl-C, else as failed."""
+        self.finish("cancelled" if _is_cancellation(error) else "failed", error)
+
+    def adopt(self) -> Self:
+        """Speak for a run that was started elsewhere: its end can be reported here."""
+        self._state = "running"
+        return self
+
+    def abandon(self) -> None:
+        """Report no end: another process goes on with this run."""
+        self._state = "abandoned"
+
     def _identity(self) -> dict[str, Any]:
         """Return the fields without which the server takes no report, and those that may have changed."""
         names = ("id", "workflow", "execution_id", "name", "kind", "parent_id", "started_at", "attributes")
@@ -120,12 +133,10 @@ class Span:
         return {"status": self._state, "finished_at": self._watch.finished_at(), "output": self._output}
 
     def _leave(self, fault: BaseException | None) -> None:
-        if fault is None:
-            self.finish()
-        elif isinstance(fault, SystemExit) and not fault.code:
+        if fault is None or (isinstance(fault, SystemExit) and not fault.code):
             self.finish()
         else:
-            self.finish("cancelled" if _is_cancellation(fault) else "failed", fault)
+            self.fail(fault)
 
 
 class Execution(Span):

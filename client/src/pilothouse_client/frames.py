@@ -34,7 +34,8 @@ def error_fields(fault: BaseException) -> dict[str, Any]:
 def type_name(fault: BaseException) -> str:
     """Return the exception's type as one writes it: `ValueError`, `package.module.Name`."""
     kind = type(fault)
-    return kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    plainly = kind.__module__ in {"builtins", "__main__"}
+    return kind.__qualname__ if plainly else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _named(fault: BaseException) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypedDict, Union
+from typing import TypedDict
 
 
 class Options(TypedDict, total=False):
@@ -16,7 +16,7 @@ class Options(TypedDict, total=False):
     timeout: float  # seconds that a connection may hang
     exit_timeout: float  # seconds that the end of the process may take
     buffer_signals: int  # signals in memory; above, the newest are dropped
-    spool: Union[str, Path]  # folder; else $PILOTHOUSE_SPOOL, else `pilothouse` in the user's state folder
+    spool: str | Path  # folder; else $PILOTHOUSE_SPOOL, else `pilothouse` in the user's state folder
     spool_bytes: int  # bytes on disk for each server; above, the oldest are dropped
 
 

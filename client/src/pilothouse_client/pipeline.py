@@ -23,10 +23,9 @@ class Pipeline:
     def __init__(self, transport: Transport, options: Options, commands: Commands, notices: Notices) -> None:
         self._heartbeat = options["heartbeat"]
         self._commands = commands
-        self._buffer = Buffer(options["buffer_signals"], Tally(notices, "the buffer is full"))
-        self._spool = Spool(
-            spool_folder(options), transport.url, options["spool_bytes"], Tally(notices, "the spool is full")
-        )
+        self._tallies = Tally(notices, "the buffer is full"), Tally(notices, "the spool is full")
+        self._buffer = Buffer(options["buffer_signals"], self._tallies[0])
+        self._spool = Spool(spool_folder(options), transport.url, options["spool_bytes"], self._tallies[1])
         self._delivery = Delivery(self._buffer, self._spool, transport, commands, notices)
         self._heard: dict[str, float] = {}
 
@@ -38,7 +37,7 @@ class Pipeline:
     def put(self, signal: bytes, execution_id: str | None) -> None:
         """Buffer a signal, which is also a sign of life of its execution."""
         self._buffer.put(signal)
-        if execution_id in self._commands:
+        if execution_id is not None and execution_id in self._commands:
             self._heard[execution_id] = time.monotonic()
         self._delivery.start(self._tick)
 
@@ -58,6 +57,8 @@ class Pipeline:
     def stop(self, timeout: float) -> None:
         """Send what can be sent in time and spool the rest."""
         self._delivery.stop(timeout)
+        for tally in self._tallies:
+            tally.conclude()
 
     def _tick(self) -> float:
         """Report executions that have been silent, ask for commands; return the seconds until the next tick."""

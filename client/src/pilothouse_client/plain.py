@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -62,7 +63,7 @@ class _Copier:
         try:
             if isinstance(value, Mapping):
                 return {text(key): self.copy(item, depth + 1) for key, item in self._first(value.items())}
-            if isinstance(value, (list, tuple, Set)):
+            if isinstance(value, (list, tuple, AbstractSet)):
                 return [self.copy(item, depth + 1) for item in self._first(value)]
             return text(repr(value))
         except Exception as fault:  # noqa: BLE001 - iteration and __repr__ are the program's own code

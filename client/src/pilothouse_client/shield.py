@@ -49,6 +49,11 @@ class Tally:
             self.total += count
             self._notices.warn(self._reason, f"Pilothouse: {self.total} signals dropped so far: {self._reason}")
 
+    def conclude(self) -> None:
+        """Say the final count, where there is one."""
+        if self.total:
+            self._notices.warn(f"total: {self._reason}", f"Pilothouse: {self.total} signals dropped: {self._reason}")
+
 
 class Shield:
     """`with Shield(notices, "starting a step"):` logs what goes wrong inside and lets the program go on.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pilothouse_client.ids import IdSource
@@ -17,6 +16,7 @@ except ImportError:  # Windows: two processes may send a file twice there, which
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pilothouse_client.shield import Tally
 

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from email.message import Message
 
 # Below this gzip costs more than it saves.
 GZIP_ABOVE = 1024
@@ -152,7 +152,7 @@ def _reason(refusal: urllib.error.HTTPError) -> str:
     return str(said)[:MAX_REASON]
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Message) -> float | None:
     """Return the seconds that `Retry-After` asks for, given as a number or as a date (RFC 9110, section 10.2.3)."""
     given = headers.get("Retry-After", "").strip()
     if not given:
