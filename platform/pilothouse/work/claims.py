@@ -1,0 +1,151 @@
+"""Who holds a job: claiming it, keeping the lease, and giving it back. Every step is one guarded UPDATE.
+
+The guard names the worker and the number of the start, so a worker that was taken for dead and comes back finds that its
+claim is gone, and what it wrote in that transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from flask import Flask
+from sqlalchemy import CursorResult, Update, insert, select, update
+from sqlalchemy.orm import Session
+
+from pilothouse import bus, clock
+from pilothouse.db import unit_of_work
+from pilothouse.errors import PilothouseError
+from pilothouse.work.events import DeadLetter
+from pilothouse.work.models import DEAD, DONE, RUNNING, SENT, WAITING, Job, JobAttempt
+
+LEASE_MS = 20 * clock.SECOND  # with the sweep's 5 s a killed worker is noticed within 25 s (bar.md section 2: 30 s)
+RENEW_S = 5.0  # three renewals may fail before the lease ends
+MAX_STARTS = 3
+BACK_OFF_MS = (2 * clock.SECOND, 10 * clock.SECOND)  # before the second and the third start
+
+
+class ClaimLost(PilothouseError):
+    """The job belongs to somebody else by now; nothing of this run may be kept."""
+
+    code, title = "claim_lost", "The job was given to another worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this worker holds: the `starts`-th start of it."""
+
+    job_id: str
+    task: str
+    payload: Mapping[str, Any]
+    starts: int
+    worker: str
+    attempt_id: str
+    started_at: int
+
+
+def claim(job_id: str, worker: str) -> Claim | None:
+    """Take a job that waits, and commit the row of this attempt; None where somebody else has it or it is not due."""
+    now = clock.now()
+    with unit_of_work() as session:
+        free = update(Job).where(Job.id == job_id, Job.state.in_((WAITING, SENT)), Job.due_at <= now)
+        taken = free.values(
+            state=RUNNING, starts=Job.starts + 1, started_at=now, lease_until=now + LEASE_MS, worker=worker, error=None
+        )
+        if not _changed(session, taken):
+            return None
+        task, payload, starts = session.execute(select(Job.task, Job.payload, Job.starts).where(Job.id == job_id)).one()
+        attempt_id = clock.new_id()
+        session.execute(insert(JobAttempt).values(id=attempt_id, job_id=job_id, started_at=now, worker=worker))
+    return Claim(job_id, task, msgspec.json.decode(payload), starts, worker, attempt_id, now)
+
+
+def finish(held: Claim) -> None:
+    """Write the job's end in the open unit of work. Raises ClaimLost, which rolls that back, where it is lost."""
+    _close(held, "done", None, state=DONE, finished_at=clock.now(), lease_until=None)
+
+
+def fail(held: Claim, error: str, *, final: bool = False) -> bool:
+    """Write down a failed start: run again after a pause, or a dead letter after the third; return whether it is dead."""
+    with unit_of_work():
+        if final or held.starts >= MAX_STARTS:
+            _close(held, "failed", error, state=DEAD, finished_at=clock.now(), lease_until=None, error=error)
+            bus.publish(DeadLetter(job_id=held.job_id, task=held.task, starts=held.starts, error=error))
+            return True
+        due_at = clock.now() + BACK_OFF_MS[held.starts - 1]
+        _close(held, "failed", error, state=WAITING, due_at=due_at, sent_at=None, lease_until=None, error=error)
+    return False
+
+
+def postpone(held: Claim, reason: str, pause_ms: int) -> None:
+    """Give the job back without counting this start: the reason lies outside of the task."""
+    with unit_of_work():
+        _close(
+            held, "postponed", reason,
+            state=WAITING, starts=held.starts - 1, due_at=clock.now() + pause_ms, sent_at=None, lease_until=None,
+            error=reason,
+        )  # fmt: skip
+
+
+def renew(held: Claim) -> bool:
+    """Prolong the lease; False where the claim is lost."""
+    with unit_of_work() as session:
+        return _changed(session, _mine(held).values(lease_until=clock.now() + LEASE_MS))
+
+
+def _mine(held: Claim) -> Update:
+    return update(Job).where(
+        Job.id == held.job_id, Job.state == RUNNING, Job.worker == held.worker, Job.starts == held.starts,
+        Job.started_at == held.started_at,
+    )  # fmt: skip
+
+
+def _close(held: Claim, outcome: str, error: str | None, **values: Any) -> None:
+    with unit_of_work() as session:
+        if not _changed(session, _mine(held).values(**values)):
+            raise ClaimLost(f"job {held.job_id} was given to another worker while {held.worker} ran it")
+        ended = update(JobAttempt).where(JobAttempt.id == held.attempt_id)
+        session.execute(ended.values(outcome=outcome, error=error, finished_at=clock.now()))
+
+
+def _changed(session: Session, statement: Update) -> bool:
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+class Lease:
+    """Renews a claim every 5 s from a thread of its own while the block runs.
+
+    On SQLite a renewal may find the database locked by the very task that it serves. That does no harm: the sweep
+    cannot write either until the task has committed or died.
+    """
+
+    def __init__(self, app: Flask, held: Claim) -> None:
+        """Take the application whose context the thread needs."""
+        self._app = app
+        self._held = held
+        self._over = threading.Event()
+
+    def __enter__(self) -> Lease:
+        """Start the thread."""
+        threading.Thread(target=self._run, name="lease", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the thread end by itself; nobody waits for it."""
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.wait(RENEW_S):
+            with self._app.app_context():
+                try:
+                    if not renew(self._held):
+                        return
+                except PilothouseError:
+                    continue  # the store is away or busy; the next renewal may find it back in time
