@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app
+from flask import Flask, current_app
 
 if TYPE_CHECKING:
     from pilothouse.settings import Settings
@@ -19,7 +19,8 @@ class Runtime:
 
     `registry` is a `plugins.registry.Registry`, `celery` a `celery.Celery`, `redis` a `redis.Redis`, `keyring` a
     `crypto.Keyring`, `ingest` an `ingest.Ingest`, `limiter` a `web.limits.Limiter`, `changes` a `changes.Changes`,
-    `dispatcher` a `work.dispatcher.Dispatcher`.
+    `dispatcher` a `work.dispatcher.Dispatcher`, `switches` a `plugins.switches.Switches`,
+    `mailer` a `work.mail.Mailer`.
     """
 
     settings: Settings
@@ -31,6 +32,9 @@ class Runtime:
     dispatcher: Any
     ingest: Any
     limiter: Any
+    switches: Any
+    reader: Any
+    mailer: Any = None
 
 
 def runtime() -> Runtime:
@@ -39,3 +43,8 @@ def runtime() -> Runtime:
     Raises RuntimeError, from Flask, outside of an application context.
     """
     return cast("Runtime", current_app.extensions[EXTENSION])
+
+
+def application() -> Flask:
+    """Return the Flask application whose context is active."""
+    return cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - Flask documents no other way

@@ -122,8 +122,13 @@ CORE_SETTINGS = (
 class Settings:
     """Checked settings. The core's own are attributes; `values` has every one by its variable's name."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)  # secrets are among them
     table: tuple[Setting, ...] = field(default=CORE_SETTINGS, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def extended(self, extra: Iterable[Setting]) -> Settings:
+        """Return these settings together with plugins' own. Raises SettingsError for wrong ones."""
+        return read_settings(self.environ, extra, require_secrets=bool(self.values["PILOTHOUSE_SECRET_KEY"]))
 
     def __getitem__(self, name: str) -> Any:
         """Return a setting by its variable's name, the core's and the plugins' alike."""
@@ -185,4 +190,4 @@ def read_settings(
         faults.append("PILOTHOUSE_SECRET_KEY is required (`pilothouse up` makes one in its data folder)")
     if faults:
         raise SettingsError("; ".join(faults))
-    return Settings(MappingProxyType(values), table)
+    return Settings(MappingProxyType(values), table, environ)

@@ -29,9 +29,11 @@ class MeasureSink(Protocol):
     """Where a recorder adds to measures; see `measures.Deltas`."""
 
     def add(
-        self, measure: str, at: int, dimensions: tuple[str | None, ...], *, count: int = 1, value: float | None = None
+        self, measure: str, at: int, dimensions: tuple[str | None, ...], *, count: int = 1, value: int | None = None
     ) -> None:
-        """Add `count` observations of `value` at the moment `at` (ms); a negative count takes back what was added."""
+        """Add `count` observations of `value` (whole, in the measure's smallest unit) at the moment `at` (ms); a
+        negative count takes back what was added.
+        """
 
 
 @dataclass(slots=True)
@@ -106,14 +108,16 @@ class Measure:
     """A figure with a trend: its name, unit and the names of its dimensions.
 
     `kind` is "count" (how many), "sum" (of values, with a unit) or "distribution" (percentiles too).
-    `title` is shown on pages.
+    `title` is shown on pages. Values are kept as whole numbers; `scale` of them make one unit (1,000 for milliseconds kept
+    as microseconds, 1,000,000,000 for dollars).
     """
 
     name: str
     title: str
     unit: str
-    kind: Literal["count", "sum", "distribution", "distinct"]
+    kind: Literal["count", "sum", "distribution"]
     dimensions: tuple[str, ...] = ()
+    scale: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,18 @@ class Panel:
     permission: str
     render: Callable[[str], Any]
     order: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteSource:
+    """What the command palette finds: `search` gets what was typed (2 characters or more) and returns at most 8 hits of
+    `{"title", "detail", "url"}`; it must use an index.
+    """
+
+    name: str
+    title: str
+    permission: str
+    search: Callable[[str], Sequence[Mapping[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +252,14 @@ class HealthCheck:
     check: Callable[[], str | None]
     remedy: str
     critical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person wants of a running program; it reaches the client in the answer to its next report."""
+
+    execution_id: str
+    command: Literal["cancel", "rerun"]
 
 
 @dataclass(frozen=True, slots=True)

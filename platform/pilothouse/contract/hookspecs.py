@@ -2,7 +2,7 @@
 
 Registration hooks are called once at start, one plugin after the other in the order of `requires`. They take no
 arguments and do nothing but return named frozen data; names are unique over all plugins. A hook that raises takes its
-own plugin out, never the others. Runtime hooks (the last four) are asked at each use; the first answer that is not None counts.
+own plugin out, never the others. Runtime hooks (the last five) are asked at each use; the first answer that is not None counts.
 
 Implement a hook with `from pilothouse.sdk import hookimpl` and the decorator; a function with a hook's name but without the
 decorator stops the plugin with that reason.
@@ -122,6 +122,14 @@ def pilothouse_panels() -> Iterable[c.Panel]:  # type: ignore[empty-body]
 
 
 @hookspec
+def pilothouse_palette() -> Iterable[c.PaletteSource]:  # type: ignore[empty-body]
+    """Return what the command palette searches, beside the pages and actions that it knows by itself.
+
+    Example: `return [PaletteSource("weather", "Stations", "weather.reports.view", queries.find_stations)]`
+    """
+
+
+@hookspec
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-body]
     """Return `ApiBlueprint`s, mounted below /api; each of their routes states its permission.
 
@@ -230,4 +238,12 @@ def pilothouse_reserve(spend: c.Spend) -> c.Reservation | None:
     """Set money aside for a call, or raise Forbidden where a hard budget is used up; None where no budget applies.
 
     Example: `return budgets.reserve(spend)`
+    """
+
+
+@hookspec(firstresult=True)
+def pilothouse_commands(token_id: str) -> Iterable[c.Command] | None:
+    """Return what people want of the executions that this token reported; each is handed over once.
+
+    Example: `return [Command("run-1", "cancel")]`
     """

@@ -1,0 +1,78 @@
+"""`create_app`: the only module that knows all the others; one fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import redis
+from flask import Flask
+
+from pilothouse import core, db
+from pilothouse.changes import Changes
+from pilothouse.crypto import Keyring
+from pilothouse.decoding import SignalReader
+from pilothouse.identity import init_identity
+from pilothouse.ingest import Ingest
+from pilothouse.plugins.discovery import Candidate, discover
+from pilothouse.plugins.registry import Registry, build_registry
+from pilothouse.plugins.switches import Switches
+from pilothouse.runtime import EXTENSION, Runtime
+from pilothouse.settings import Settings, read_settings
+from pilothouse.web.console import init_console
+from pilothouse.web.limits import Limiter
+from pilothouse.web.mounting import mount
+from pilothouse.web.problems import init_problems
+from pilothouse.web.self_report import init_self_report
+from pilothouse.work.celery_app import make_celery
+from pilothouse.work.dispatcher import Dispatcher
+
+
+def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | None = None) -> Flask:
+    """Build the application: the installed plugins, or just the given ones, on the settings of the environment.
+
+    Raises SettingsError with every wrong setting. A plugin's fault never keeps the application from starting.
+    """
+    settings = settings or read_settings()
+    app = Flask("pilothouse.web", static_folder=None)
+    registry = load_plugins(settings, plugins)
+    settings = settings.extended([setting for _, setting in registry.all("settings")])
+    app.secret_key = settings.secret_key
+    db.init_db(app, settings.database_url)
+    broker = connect(settings.redis_url)
+    celery = make_celery(app, settings, registry)
+    app.extensions["celery"] = celery
+    app.extensions[EXTENSION] = Runtime(
+        settings=settings,
+        registry=registry,
+        keyring=Keyring.from_settings(settings),
+        redis=broker,
+        changes=Changes(broker),
+        celery=celery,
+        dispatcher=Dispatcher(celery if broker is not None else None),
+        ingest=(ingest := Ingest(registry)),
+        limiter=Limiter(settings.redis_url),
+        switches=Switches(),
+        reader=SignalReader(ingest.types),
+    )
+    with app.app_context():
+        init_problems(app)
+        init_identity(app)
+        init_console(app)
+        mount(app, registry)
+        init_self_report(app)
+    return app
+
+
+def load_plugins(settings: Settings, plugins: Sequence[Candidate] | None) -> Registry:
+    """Build the registry of the core and the installed (or the given) plugins."""
+    found = discover(settings["PILOTHOUSE_PLUGINS_DISABLED"]) if plugins is None else plugins
+    return build_registry([Candidate("core", core, "pilothouse"), *found])
+
+
+def connect(url: str | None) -> redis.Redis | None:
+    """Return a client for counters; short time-outs, since nothing may wait for the broker. Connects on first use."""
+    if url is None:
+        return None
+    return redis.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25, retry=None)
+
+

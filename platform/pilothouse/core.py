@@ -1,0 +1,94 @@
+"""The core's own contributions, through the same hooks as everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pilothouse_migrations as core_migrations
+from flask import Blueprint
+
+from pilothouse import audit, bus, health, measures
+from pilothouse.access import CORE_PERMISSIONS, Permission
+from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, Task
+from pilothouse.contract.events import Event
+from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.db import Model
+from pilothouse.identity import api as identity_api
+from pilothouse.identity import models as identity_models
+from pilothouse.identity import tasks as identity_tasks
+from pilothouse.plugins.models import PluginSwitch
+from pilothouse.web import idempotency, ingest_api, system_api
+from pilothouse.web import models as web_models
+from pilothouse.work import api as work_api
+from pilothouse.work import events as work_events
+from pilothouse.work import models as work_models
+from pilothouse.work import tasks as work_tasks
+
+
+@hookimpl
+def pilothouse_manifest() -> Manifest:
+    """Say who the core is."""
+    return Manifest("core", "Core", "Signing in, signals, measures, work and the console itself.")
+
+
+@hookimpl
+def pilothouse_models() -> Iterable[type[Model]]:
+    """Return the core's tables."""
+    return [
+        *identity_models.MODELS, *work_models.MODELS, *web_models.MODELS, *audit.MODELS,
+        measures.MeasureSeries, measures.MeasureDelta, measures.MeasureRollup, idempotency.IdempotentAnswer, PluginSwitch,
+    ]  # fmt: skip
+
+
+@hookimpl
+def pilothouse_migrations() -> Path:
+    """Return the core's revisions."""
+    return Path(core_migrations.__path__[0]) / "versions"
+
+
+@hookimpl
+def pilothouse_permissions() -> Iterable[Permission]:
+    """Return the core's permissions."""
+    return CORE_PERMISSIONS
+
+
+@hookimpl
+def pilothouse_api_blueprints() -> Iterable[Blueprint]:
+    """Return the core's endpoints."""
+    return [ingest_api.blueprint(), system_api.blueprint(), identity_api.blueprint(), work_api.blueprint()]
+
+
+@hookimpl
+def pilothouse_tasks() -> Iterable[Task]:
+    """Return the core's tasks."""
+    return [
+        Task(bus.REACT, bus.react),
+        Task("core.compact_measures", measures.compact),
+        Task("core.purge_idempotent_answers", idempotency.purge),
+        *identity_tasks.TASKS,
+        *work_tasks.TASKS,
+    ]
+
+
+@hookimpl
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
+    """Return the core's schedule."""
+    return [
+        BeatEntry("core.compact_measures", "core.compact_measures", every_s=5),
+        BeatEntry("core.purge_idempotent_answers", "core.purge_idempotent_answers", every_s=3600),
+        *identity_tasks.BEAT,
+        *work_tasks.BEAT,
+    ]
+
+
+@hookimpl
+def pilothouse_events() -> Iterable[type[Event]]:
+    """Return the core's events."""
+    return work_events.EVENTS
+
+
+@hookimpl
+def pilothouse_health_checks() -> Iterable[HealthCheck]:
+    """Return the core's checks."""
+    return health.CHECKS

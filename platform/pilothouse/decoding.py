@@ -1,0 +1,146 @@
+"""Decoding: the bytes of a report to typed signals, with every fault of every bad one.
+
+The common body is decoded in one go. Where that fails, each signal is decoded by itself, so that a bad one never takes a
+good one with it, and all its wrong fields are named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pilothouse.errors import FieldError, Malformed, TooLarge
+from pilothouse.ingest import Outcome, Rejection
+from pilothouse.scrubbing import clean_signal, needs_cleaning
+from pilothouse.signals import CORE_SIGNALS, NOTHING, Execution, Signal, decode_hook, tag_of
+from pilothouse.web.parsing import find_errors, located
+
+MOST_SIGNALS = 5_000
+MOST_BYTES = 10 * 1024 * 1024
+OBJECTS = ("attributes", "properties")
+
+Item = tuple[int, Signal]
+
+
+class _Envelope(msgspec.Struct):
+    signals: list[msgspec.Raw]
+
+
+class SignalReader:
+    """Reads reports of the given signal types; built once an application."""
+
+    def __init__(self, types: Sequence[type[Signal]] = CORE_SIGNALS) -> None:
+        """Compile the decoders for the types."""
+        union: Any = types[0]
+        for kind in types[1:]:
+            union = union | kind
+        self._by_tag = {tag_of(kind): kind for kind in types}
+        self._envelope = msgspec.json.Decoder(_Envelope)
+        self._whole = msgspec.json.Decoder(msgspec.defstruct("Report", [("signals", list[union])]), dec_hook=decode_hook)
+        self._one = msgspec.json.Decoder(union, dec_hook=decode_hook)
+
+    def read_json(self, body: bytes) -> tuple[list[Item], Outcome]:
+        """Read `{"signals": [...]}`. Raises Malformed or TooLarge for the whole; bad signals are in the outcome."""
+        dirty = needs_cleaning(body)
+        if not dirty:
+            items = self._read_whole(body)
+            if items is not None:
+                return items, Outcome()
+        try:
+            body.decode()
+            parts = self._envelope.decode(body).signals
+        except msgspec.ValidationError as fault:
+            raise Malformed(f'The body must be {{"signals": [...]}}: {fault}') from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+            if not dirty:
+                raise Malformed(f"The body is not valid JSON: {fault}") from None
+            parts = _split_leniently(body)
+        except RecursionError:
+            raise Malformed("The body is nested too deep.") from None
+        return self._read_parts([bytes(part) for part in parts], dirty=dirty)
+
+    def read_lines(self, body: bytes) -> tuple[list[Item], Outcome]:
+        """Read one signal a line (NDJSON); a line that is no JSON is one rejected signal."""
+        return self._read_parts([line for line in body.split(b"\n") if line.strip()], dirty=needs_cleaning(body))
+
+    def _read_whole(self, body: bytes) -> list[Item] | None:
+        try:
+            body.decode()  # msgspec does not look inside of what it passes on raw
+            signals = self._whole.decode(body).signals
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+            return None  # msgspec.ValidationError is a DecodeError: the slow way names every fault
+        _check_number(len(signals))
+        if any(check_raw(signal) for signal in signals):
+            return None
+        return list(enumerate(signals))
+
+    def _read_parts(self, parts: list[bytes], *, dirty: bool) -> tuple[list[Item], Outcome]:
+        _check_number(len(parts))
+        items, outcome = [], Outcome()
+        for index, part in enumerate(parts):
+            signal, errors, name = self._read_one(part, dirty=dirty)
+            if signal is not None and not errors:
+                items.append((index, signal))
+            else:
+                outcome.rejected.append(Rejection(index, name, errors))
+        return items, outcome
+
+    def _read_one(self, part: bytes, *, dirty: bool) -> tuple[Signal | None, list[FieldError], str | None]:
+        try:
+            if dirty:
+                part = clean_signal(part)
+            part.decode()
+            signal = self._one.decode(part)
+            return signal, check_raw(signal), signal.id
+        except msgspec.ValidationError as fault:
+            value = msgspec.json.decode(part)
+            name = value.get("id") if isinstance(value, dict) else None
+            return None, self._explain(value, str(fault)), name if isinstance(name, str) else None
+        except (msgspec.DecodeError, Malformed, UnicodeDecodeError) as fault:
+            return None, [FieldError("signal", f"is not valid JSON: {fault}")], None
+        except (RecursionError, OverflowError):
+            return None, [FieldError("signal", "is nested too deep or holds a number out of range")], None
+
+    def _explain(self, value: Any, first: str) -> list[FieldError]:
+        if not isinstance(value, dict):
+            return [FieldError("signal", "must be an object")]
+        kind = self._by_tag.get(value.get("type")) if isinstance(value.get("type"), str) else None
+        if kind is None:
+            return [FieldError("type", f"must be one of {', '.join(sorted(self._by_tag))}")]
+        return find_errors(value, kind, "") or [located(first, "")]
+
+
+def check_raw(signal: Any) -> list[FieldError]:
+    """Check what msgspec passes on raw: free objects must be objects."""
+    errors = []
+    for name in OBJECTS:
+        value = getattr(signal, name, NOTHING)
+        if value is not NOTHING and bytes(value)[:1] not in {b"{", b"n"}:
+            errors.append(FieldError(name, "must be an object"))
+    if isinstance(signal, Execution) and signal.error is not None:
+        value = signal.error.attributes
+        if value is not NOTHING and bytes(value)[:1] not in {b"{", b"n"}:
+            errors.append(FieldError("error.attributes", "must be an object"))
+    return errors
+
+
+def _check_number(count: int) -> None:
+    if count > MOST_SIGNALS:
+        raise TooLarge(f"{count} signals; one request takes {MOST_SIGNALS}.")
+
+
+def _split_leniently(body: bytes) -> list[bytes]:
+    """Split a body that only the lenient reader takes: lone surrogates are written as `\\ud83d` by some clients."""
+    try:
+        value = json.loads(body)
+        signals = value["signals"]
+        if not isinstance(signals, list):
+            raise Malformed('The body must be {"signals": [...]}: signals is no list')
+        return [json.dumps(signal).encode() for signal in signals]
+    except (ValueError, KeyError, TypeError) as fault:
+        raise Malformed(f'The body must be {{"signals": [...]}}: {fault}') from None
+    except RecursionError:
+        raise Malformed("The body is nested too deep.") from None

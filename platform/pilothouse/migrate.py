@@ -1,0 +1,218 @@
+"""Migrations: the core's and every plugin's, each with a version table of its own, all by one command.
+
+One shared version table would break every later upgrade once a plugin is uninstalled; one table a plugin does not. An
+upgrade runs in one transaction: killed half way, it leaves the database as it was. A plugin whose migration fails is undone
+by itself, taken out with the reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pilothouse_migrations
+import structlog
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, inspect, text
+
+from pilothouse.db import WRITE, Model, db
+from pilothouse.errors import Conflict, NotFound
+from pilothouse.plugins.registry import PluginState
+from pilothouse.runtime import runtime
+
+ENVIRONMENT = Path(pilothouse_migrations.__path__[0])
+LOCK = 0x6D696772617465  # one upgrade at a time on PostgreSQL; SQLite's writer lock does it there
+
+
+def version_table(plugin: str) -> str:
+    """Return the name of a plugin's version table."""
+    return f"alembic_version_{plugin}"
+
+
+def upgrade() -> list[str]:
+    """Bring every part to its newest revision and return the names of those that moved.
+
+    A failing plugin is undone and marked failed; a failing core raises.
+    """
+    moved = []
+    with _connection() as connection:
+        for plugin in _parts():
+            before = _current(connection, plugin.name)
+            savepoint = connection.begin_nested()
+            try:
+                _run(connection, plugin, "head", up=True)
+            except Exception as fault:
+                savepoint.rollback()
+                if plugin.name == "core":
+                    raise
+                _take_out(plugin, fault)
+                continue
+            savepoint.commit()
+            if _current(connection, plugin.name) != before:
+                moved.append(plugin.name)
+    return moved
+
+
+def downgrade(revision: str | None = None) -> str:
+    """Go back one step, or to `<plugin>@<revision>`; "base" as a revision empties the part. Returns what moved.
+
+    One step is taken from the last part that has a revision. Raises NotFound for an unknown plugin, Conflict at the bottom.
+    """
+    with _connection() as connection:
+        if revision is None:
+            plugin = next((p for p in reversed(_parts()) if _current(connection, p.name)), None)
+            if plugin is None:
+                raise Conflict("Nothing is left to downgrade.")
+            target = "-1"
+        else:
+            name, _, target = revision.rpartition("@")
+            plugin = next((p for p in _parts() if p.name == (name or "core")), None)
+            if plugin is None:
+                raise NotFound(f"No plugin named {name} has migrations.")
+        _run(connection, plugin, target, up=False)
+        return f"{plugin.name}@{_current(connection, plugin.name) or 'base'}"
+
+
+def current() -> dict[str, str | None]:
+    """Return the revision of each part; None where it was never upgraded."""
+    with db.engine.connect() as connection:
+        return {plugin.name: _current(connection, plugin.name) for plugin in _parts()}
+
+
+def pending() -> list[str]:
+    """Return the parts that are not at their newest revision."""
+    with db.engine.connect() as connection:
+        return [p.name for p in _parts() if _current(connection, p.name) != _scripts(p).get_current_head()]
+
+
+def check() -> list[str]:
+    """Return a sentence for every difference between the database and the models, none if all is well."""
+    sentences = []
+    with db.engine.connect() as connection:
+        for plugin in _parts():
+            if _current(connection, plugin.name) != _scripts(plugin).get_current_head():
+                sentences.append(f"{plugin.name}: not at its newest revision; run `pilothouse db upgrade`")
+                continue
+            context = MigrationContext.configure(connection, opts=_options(plugin))
+            sentences += [f"{plugin.name}: {_describe(diff)}" for diff in compare_metadata(context, _metadata(plugin))]
+    return sentences
+
+
+def revision(name: str, message: str) -> Path:
+    """Write a new revision of a plugin's migrations from the difference between its models and the database."""
+    plugin = next((p for p in _parts() if p.name == name), None)
+    if plugin is None:
+        raise NotFound(f"No plugin named {name} has migrations.")
+    with _connection() as connection:
+        config = _config(plugin)
+        config.attributes["options"] = {"connection": connection, **_options(plugin)}
+        script = command.revision(config, message, autogenerate=True, version_path=_folder(plugin))
+    return Path(script.path)  # type: ignore[union-attr]
+
+
+@contextmanager
+def _connection() -> Iterator[Connection]:
+    """One writing transaction, with SQLite's foreign keys off: its table rebuilds drop and rename."""
+    with db.engine.connect() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        raw: Any = connection.connection.driver_connection
+        if sqlite:
+            raw.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.execution_options(**{WRITE: True}).begin():
+                if not sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+                yield connection
+        finally:
+            if sqlite:
+                raw.execute("PRAGMA foreign_keys=ON")
+
+
+def _parts() -> list[PluginState]:
+    return [plugin for plugin in runtime().registry.loaded if plugin.contributions.get("migrations")]
+
+
+def _folder(plugin: PluginState) -> str:
+    return str(plugin.contributions["migrations"][0])
+
+
+def _config(plugin: PluginState) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(ENVIRONMENT).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", _folder(plugin).replace("%", "%%"))
+    return config
+
+
+def _scripts(plugin: PluginState) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(plugin))
+
+
+def _tables(plugin: PluginState) -> set[str]:
+    return {model.__tablename__ for model in plugin.contributions.get("models", ())}
+
+
+def _metadata(plugin: PluginState) -> MetaData:
+    """The whole metadata: foreign keys into other parts must resolve; `_options` leaves those parts out."""
+    del plugin
+    return Model.metadata
+
+
+def _options(plugin: PluginState) -> dict[str, Any]:
+    tables = _tables(plugin)
+
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        return name in tables if kind == "table" else parents.get("table_name", next(iter(tables), None)) in tables
+
+    def include_object(item: Any, name: str | None, kind: str, _reflected: bool, _to: Any) -> bool:  # noqa: FBT001 - Alembic's signature
+        return name in tables if kind == "table" else item.table.name in tables
+
+    return {
+        "version_table": version_table(plugin.name),
+        "target_metadata": _metadata(plugin),
+        "include_name": include_name,
+        "include_object": include_object,
+        "render_as_batch": True,
+        "compare_type": True,
+        "user_module_prefix": "sa.",
+    }
+
+
+def _run(connection: Connection, plugin: PluginState, target: str, *, up: bool) -> None:
+    config = _config(plugin)
+    scripts = _scripts(plugin)
+
+    def steps(revision: Any, _context: Any) -> Any:
+        return scripts._upgrade_revs(target, revision) if up else scripts._downgrade_revs(target, revision)  # noqa: SLF001 - what alembic.command calls too
+
+    config.attributes["options"] = {"connection": connection, **_options(plugin)}
+    with EnvironmentContext(config, scripts, fn=steps, destination_rev=target):
+        scripts.run_env()
+
+
+def _current(connection: Connection, plugin: str) -> str | None:
+    table = version_table(plugin)
+    if not inspect(connection).has_table(table):
+        return None
+    revision: str | None = connection.scalar(text(f'SELECT version_num FROM "{table}"'))  # noqa: S608 - a checked name
+    return revision
+
+
+def _take_out(plugin: PluginState, fault: Exception) -> None:
+    structlog.get_logger("pilothouse.migrate").error("migration failed", plugin=plugin.name, exc_info=fault)
+    plugin.reason = f"its migration failed: {type(fault).__name__}: {str(fault).splitlines()[0]}"
+    plugin.state = "failed"
+
+
+def _describe(difference: Any) -> str:
+    if isinstance(difference, list):
+        return "; ".join(_describe(part) for part in difference)
+    kind, *rest = difference
+    return f"{kind} {' '.join(str(getattr(part, 'name', part)) for part in rest if part is not None)}"

@@ -1,0 +1,74 @@
+"""The guard: code of plugins runs through it, so that a failing plugin is contained, counted and rested.
+
+A contribution that fails five times in a row is left out for 30 seconds (quarantine): a broken panel then costs nothing,
+and comes back by itself when its cause is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from pilothouse import clock
+
+TRIES = 5
+REST = 30 * clock.SECOND
+
+
+@dataclass(slots=True)
+class Failures:
+    """What went wrong with one contribution of one plugin."""
+
+    count: int = 0
+    in_a_row: int = 0
+    last_at: int = 0
+    last_reason: str = ""
+    resting_until: int = 0
+
+
+class PluginFailed(Exception):  # noqa: N818 - reads as what happened; it never leaves the core
+    """A guarded call failed or is resting; the cause is in `__cause__` and in the guard's list."""
+
+
+@dataclass(slots=True)
+class Guard:
+    """Runs contributions and keeps what failed, by plugin and contribution."""
+
+    failures: dict[tuple[str, str], Failures] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, plugin: str, what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call the function and return its result. Raises PluginFailed where it raises or rests."""
+        seen = self.failures.get((plugin, what))
+        if seen is not None and seen.resting_until > clock.now():
+            raise PluginFailed(f"{plugin} rests after failing {TRIES} times: {seen.last_reason}")
+        try:
+            result = function(*args, **kwargs)
+        except Exception as fault:
+            self.note(plugin, what, fault)
+            raise PluginFailed(f"{plugin}: {what} failed") from fault
+        if seen is not None:
+            seen.in_a_row = 0
+        return result
+
+    def note(self, plugin: str, what: str, fault: BaseException) -> None:
+        """Count a failure and log it."""
+        with self._lock:
+            seen = self.failures.setdefault((plugin, what), Failures())
+            seen.count += 1
+            seen.in_a_row += 1
+            seen.last_at = clock.now()
+            seen.last_reason = f"{type(fault).__name__}: {fault}"[:500]
+            if seen.in_a_row >= TRIES:
+                seen.resting_until = seen.last_at + REST
+        structlog.get_logger("pilothouse.plugins").error(
+            "plugin failed", plugin=plugin, what=what, reason=seen.last_reason, exc_info=fault
+        )
+
+    def of(self, plugin: str) -> dict[str, Failures]:
+        """Return what failed of one plugin."""
+        return {what: failures for (name, what), failures in self.failures.items() if name == plugin}

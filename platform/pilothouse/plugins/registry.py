@@ -1,0 +1,219 @@
+"""The registry: which plugins there are, in which order, what each contributes; frozen once it is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Literal
+
+import pluggy
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from pilothouse.access import Permission
+from pilothouse.contract import contributions as c
+from pilothouse.contract import hookspecs
+from pilothouse.contract.events import Event
+from pilothouse.errors import PluginError
+from pilothouse.plugins.checks import check_contributions
+from pilothouse.plugins.discovery import Candidate
+from pilothouse.plugins.guard import Guard, PluginFailed
+
+SDK_VERSION = "1.0"
+PREFIX = "pilothouse_"
+RUNTIME_HOOKS = frozenset({"authenticate", "credential", "price", "reserve", "commands"})
+
+
+@dataclass(slots=True)
+class PluginState:
+    """One plugin as it stands: `loaded` works, `failed` was taken out at start for `reason`."""
+
+    name: str
+    state: Literal["loaded", "failed"]
+    reason: str = ""
+    manifest: c.Manifest | None = None
+    distribution: str = ""
+    version: str = ""
+    module: object | None = None
+    contributions: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+class Registry:
+    """All plugins and what they contribute, in the order of `requires`."""
+
+    def __init__(self, plugins: Sequence[PluginState], manager: pluggy.PluginManager) -> None:
+        """Take the plugins in their final order."""
+        self.plugins = tuple(plugins)
+        self.guard = Guard()
+        self._manager = manager
+        self._by_name = {plugin.name: plugin for plugin in plugins}
+        self._permissions = {p.name: p for _, p in self.all("permissions")}
+        self._reactions: dict[type[Event], list[tuple[str, c.Reaction]]] = {}
+        for name, reaction in self.all("reactions"):
+            self._reactions.setdefault(reaction.event, []).append((name, reaction))
+
+    @property
+    def loaded(self) -> list[PluginState]:
+        """The plugins that work, each after those that it requires."""
+        return [plugin for plugin in self.plugins if plugin.state == "loaded"]
+
+    def get(self, name: str) -> PluginState | None:
+        """Return a plugin by name."""
+        return self._by_name.get(name)
+
+    def all(self, kind: str) -> list[tuple[str, Any]]:
+        """Return every contribution of a kind ("navigation", "tasks", ...) with the name of its plugin."""
+        return [(plugin.name, item) for plugin in self.loaded for item in plugin.contributions.get(kind, ())]
+
+    def permission(self, name: str) -> Permission:
+        """Return a permission by name. Raises PluginError where no plugin declares it."""
+        if name not in self._permissions:
+            raise PluginError("core", f"nobody declares the permission {name}")
+        return self._permissions[name]
+
+    @property
+    def permissions(self) -> Mapping[str, Permission]:
+        """All permissions by name."""
+        return self._permissions
+
+    def reactions_to(self, event: type[Event]) -> list[tuple[str, c.Reaction]]:
+        """Return the reactions to an event with the names of their plugins."""
+        return self._reactions.get(event, [])
+
+    def task(self, name: str) -> tuple[str, c.Task] | None:
+        """Return a task by name with the name of its plugin."""
+        return next(((plugin, task) for plugin, task in self.all("tasks") if task.name == name), None)
+
+    def first(self, hook: str, **kwargs: Any) -> Any:
+        """Ask a runtime hook; the first answer that is not None counts, and a failing plugin is passed over."""
+        for implementation in getattr(self._manager.hook, PREFIX + hook).get_hookimpls():
+            plugin = self._manager.get_name(implementation.plugin) or ""
+            try:
+                answer = self.guard.call(plugin, hook, implementation.function, **kwargs)
+            except PluginFailed:
+                continue
+            if answer is not None:
+                return answer
+        return None
+
+
+def build_registry(candidates: Iterable[Candidate]) -> Registry:
+    """Check every candidate, order them by `requires` and collect what they contribute.
+
+    Never raises for a plugin's fault: the plugin and those that require it are marked failed, with the reason.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    states = [_introduce(candidate, manager) for candidate in candidates]
+    ordered = _in_order(states)
+    taken: dict[str, dict[str, str]] = {}
+    for state in ordered:
+        if state.state == "failed":
+            continue
+        missing = [name for name in state.manifest.requires if not _works(name, ordered)] if state.manifest else []
+        try:
+            if missing:
+                raise PluginError(state.name, f"requires {', '.join(missing)}, which is not there or failed")
+            state.contributions = _collect(state, manager)
+            check_contributions(state.name, state.contributions, taken)
+        except PluginError as fault:
+            _fail(state, fault.detail, manager)
+    return Registry(ordered, manager)
+
+
+def _works(name: str, states: Sequence[PluginState]) -> bool:
+    return any(state.name == name and state.state == "loaded" for state in states)
+
+
+def _fail(state: PluginState, reason: str, manager: pluggy.PluginManager) -> None:
+    state.state, state.reason, state.contributions = "failed", reason, {}
+    if state.module is not None and manager.is_registered(state.module):
+        manager.unregister(state.module)
+
+
+def _introduce(candidate: Candidate, manager: pluggy.PluginManager) -> PluginState:
+    state = PluginState(
+        candidate.name, "loaded", distribution=candidate.distribution, version=candidate.version, module=candidate.module
+    )
+    if candidate.failure is not None:
+        state.state, state.reason = "failed", candidate.failure
+        return state
+    try:
+        manager.register(candidate.module, name=candidate.name)
+        _refuse_undecorated(candidate.name, candidate.module)
+        _refuse_unknown(candidate.name, candidate.module, manager)
+        state.manifest = _manifest(candidate, manager)
+    except PluginError as fault:
+        _fail(state, fault.detail, manager)
+    except (pluggy.PluginValidationError, ValueError) as fault:
+        _fail(state, str(fault).strip().splitlines()[-1], manager)
+    return state
+
+
+def _refuse_undecorated(name: str, module: object) -> None:
+    """pluggy passes over a function whose `@hookimpl` was forgotten; we say so."""
+    for attribute, value in vars(module).items():
+        if attribute.startswith(PREFIX) and inspect.isfunction(value) and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(name, f"{attribute} lacks the decorator @hookimpl")
+
+
+def _refuse_unknown(name: str, module: object, manager: pluggy.PluginManager) -> None:
+    for caller in manager.get_hookcallers(module) or []:
+        if not caller.has_spec():
+            raise PluginError(name, f"{caller.name} is no hook of Pilothouse (see pilothouse.contract.hookspecs)")
+
+
+def _manifest(candidate: Candidate, manager: pluggy.PluginManager) -> c.Manifest:
+    manifest = _call(candidate.name, candidate.module, "manifest", manager)
+    if not isinstance(manifest, c.Manifest):
+        raise PluginError(candidate.name, "pilothouse_manifest is missing or does not return a Manifest")
+    if manifest.name != candidate.name:
+        raise PluginError(candidate.name, f"its manifest says {manifest.name}, its entry point {candidate.name}")
+    try:
+        if SDK_VERSION not in SpecifierSet(manifest.sdk):
+            raise PluginError(candidate.name, f"needs SDK {manifest.sdk}; this Pilothouse has {SDK_VERSION}")
+    except InvalidSpecifier:
+        raise PluginError(candidate.name, f"the manifest's sdk {manifest.sdk!r} is no version range") from None
+    return manifest
+
+
+def _call(name: str, module: object, hook: str, manager: pluggy.PluginManager) -> Any:
+    """Call one plugin's implementation of a registration hook; None where it has none."""
+    for implementation in getattr(manager.hook, PREFIX + hook).get_hookimpls():
+        if implementation.plugin is module:
+            try:
+                return implementation.function()
+            except Exception as fault:
+                raise PluginError(name, f"{PREFIX}{hook} raised {type(fault).__name__}: {fault}") from fault
+    return None
+
+
+def _collect(state: PluginState, manager: pluggy.PluginManager) -> dict[str, tuple[Any, ...]]:
+    kinds = [name.removeprefix(PREFIX) for name in dir(hookspecs) if name.startswith(PREFIX)]
+    collected: dict[str, tuple[Any, ...]] = {}
+    for kind in kinds:
+        if kind == "manifest" or kind in RUNTIME_HOOKS:
+            continue
+        answer = _call(state.name, state.module, kind, manager)
+        if answer is None:
+            continue
+        try:
+            collected[kind] = (answer,) if kind == "migrations" else tuple(answer)
+        except TypeError:
+            raise PluginError(state.name, f"{PREFIX}{kind} must return a list, not {type(answer).__name__}") from None
+    return collected
+
+
+def _in_order(states: list[PluginState]) -> list[PluginState]:
+    """Sort by `requires`, else by name; a cycle takes its members out."""
+    by_name = {state.name: state for state in states}
+    graph = {s.name: [r for r in (s.manifest.requires if s.manifest else ()) if r in by_name] for s in states}
+    while True:
+        try:
+            return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+        except CycleError as fault:
+            for name in fault.args[1]:
+                by_name[name].state = "failed"
+                by_name[name].reason = f"requires itself in a circle: {' > '.join(fault.args[1])}"
+                graph[name] = []

@@ -1,0 +1,120 @@
+"""Scrubbing: secrets and card numbers leave a body before the first write; what no store can hold is cleaned.
+
+The common body holds nothing of the kind, so a cheap look for telltale byte strings decides whether it has to be walked.
+Kept: the last four characters of a secret, so that people can tell which one it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pilothouse.errors import Malformed
+
+MASK = "[scrubbed]"
+
+# Values of fields with these names are secrets whatever they look like.
+_NAMES = re.compile(
+    r"^(.*[_\-.])?(password|passwd|pwd|secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|"
+    r"refresh[_-]?token|id[_-]?token|client[_-]?secret|authorization|proxy-authorization|cookie|set-cookie|x-api-key|token|"
+    r"session[_-]?token|csrf[_-]?token|credit[_-]?card|card[_-]?number|cvv|cvc|ssn)$",
+    re.IGNORECASE,
+)
+# Well-known shapes of secrets inside any text.
+_SHAPES = re.compile(
+    r"sk-(?:ant-|proj-|live-|svcacct-)?[A-Za-z0-9_\-]{16,}"  # OpenAI, Anthropic
+    r"|ph_[a-z]+_[A-Za-z0-9]{24,}"  # our own access tokens
+    r"|(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})"
+    r"|glpat-[A-Za-z0-9_\-]{20,}"
+    r"|xox[abposr]-[A-Za-z0-9\-]{10,}"  # Slack
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16}"  # AWS
+    r"|AIza[0-9A-Za-z_\-]{35}"  # Google
+    r"|(?:sk|rk|pk)_(?:live|test)_[0-9A-Za-z]{16,}"  # Stripe
+    r"|whsec_[A-Za-z0-9+/=]{20,}"
+    r"|eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}"  # JSON web tokens
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|(?i:bearer|basic)\s+[A-Za-z0-9+/=_\-.~]{12,}"
+    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in a URL
+)
+_CARD = re.compile(r"(?<![\d.])[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?!\d)|(?<![\d.])3[47]\d{2}([ -]?)\d{6}\2\d{5}(?!\d)")
+_CARD_BYTES = re.compile(rb"[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d|3[47]\d{2}[ -]?\d{6}[ -]?\d{5}")
+
+_IDS = frozenset({"type", "id", "execution_id", "parent_id", "response_id", "key_id"})
+
+_TELLTALES = (
+    b"sk-", b"ph_", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-", b"xox", b"akia", b"asia", b"aiza", b"_live_",
+    b"_test_", b"whsec_", b"eyj", b"private key", b"bearer", b"basic ", b"passw", b"pwd", b"secret", b"api_key", b"api-key",
+    b"apikey", b"access_key", b"access-key", b"accesskey", b"private_key", b"private-key", b'token"', b"authorization", b"cookie", b"credit", b"card", b"cvv",
+    b"cvc", b"ssn", b"\\u00", b"\\ud8", b"\\ud9", b"\\uda", b"\\udb", b"\\udc", b"\\udd", b"\\ude", b"\\udf",
+)  # fmt: skip
+_URL_SECRET = re.compile(rb"://[^/\s:@\"]+:[^/\s@\"]+@")
+
+
+def needs_cleaning(body: bytes) -> bool:
+    """Say whether a JSON body may hold secrets, card numbers, NUL or lone surrogates."""
+    low = body.lower()
+    if any(telltale in low for telltale in _TELLTALES):
+        return True
+    return _CARD_BYTES.search(body) is not None or (b"://" in body and _URL_SECRET.search(body) is not None)
+
+
+def clean_signal(body: bytes) -> bytes:
+    """Return one signal's JSON with secrets masked, NUL removed and lone surrogates replaced.
+
+    Ids keep what they are, so that two of them never become one. Raises Malformed where it is no JSON or too deep.
+    """
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+        cleaned = clean(value)
+        if isinstance(value, dict):
+            cleaned |= {name: _storable(value[name]) for name in _IDS & value.keys() if isinstance(value[name], str)}
+        return json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, UnicodeError) as fault:
+        raise Malformed(f"The body is not valid JSON: {fault}") from None
+    except RecursionError:
+        raise Malformed("The body is nested too deep.") from None
+
+
+def clean(value: Any) -> Any:
+    """Clean a decoded value all through."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(k): MASK if _is_secret(k, v) else clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
+
+
+def clean_text(text: str) -> str:
+    """Mask the secrets inside a text and make it storable."""
+    text = _storable(text)
+    text = _SHAPES.sub(_keep_tail, text)
+    return _CARD.sub(_mask_card, text) if any(character.isdigit() for character in text) else text
+
+
+def _storable(text: str) -> str:
+    """Remove NUL, which PostgreSQL refuses, and lone surrogates, which are no UTF-8."""
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return isinstance(value, (str, list)) and bool(value) and _NAMES.match(name) is not None
+
+
+def _keep_tail(match: re.Match[str]) -> str:
+    text = match.group()
+    return MASK if text.startswith("-----") or "://" in text else f"{MASK}{text[-4:]}"
+
+
+def _mask_card(match: re.Match[str]) -> str:
+    digits = [int(character) for character in match.group() if character.isdigit()]
+    doubled = [(2 * digit - 9 if 2 * digit > 9 else 2 * digit) for digit in digits[-2::-2]]  # noqa: PLR2004 - Luhn, ISO/IEC 7812-1
+    valid = (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
+    return f"{MASK}{match.group()[-4:]}" if valid else match.group()
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,105 @@
+"""All that a plugin may import, under the compatibility promise: names listed in `__all__` keep working within SDK 1.x."""
+
+from pilothouse.access import PUBLIC, Permission, Principal, outranks, roles_from
+from pilothouse.audit import record as audit
+from pilothouse.bus import publish
+from pilothouse.clock import DAY, HOUR, MINUTE, SECOND, new_id, now, to_datetime, to_rfc3339
+from pilothouse.contract.contributions import (
+    AdminView,
+    Batch,
+    BeatEntry,
+    Command,
+    Credential,
+    Enricher,
+    HealthCheck,
+    Link,
+    LoginMethod,
+    Manifest,
+    Measure,
+    NavItem,
+    Notice,
+    NotificationCategory,
+    PaletteSource,
+    Panel,
+    Price,
+    Reaction,
+    Recorded,
+    Recorder,
+    Reservation,
+    Source,
+    Spend,
+    Task,
+)
+from pilothouse.contract.events import Event
+from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.db import (
+    Bulk,
+    Id,
+    Json,
+    Millis,
+    Model,
+    Name,
+    Nanodollars,
+    after_commit,
+    db,
+    in_list,
+    in_list_sql,
+    insert_ignore,
+    known_ids,
+    lock_writers,
+    unit_of_work,
+)
+from pilothouse.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    NotSignedIn,
+    PilothouseError,
+    TooLarge,
+    TooManyRequests,
+)
+from pilothouse.identity.principal import current_principal, require
+from pilothouse.measures import Sum, percentile
+from pilothouse.measures import read as read_measure
+from pilothouse.runtime import runtime
+from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole
+from pilothouse.signals import (
+    FINAL,
+    Error,
+    Execution,
+    Frame,
+    Severity,
+    Signal,
+    Status,
+    Step,
+    StepKind,
+    TokenUsage,
+    json_text,
+    parse_id,
+    raw,
+)
+from pilothouse.signals import Event as EventSignal
+from pilothouse.signals import Id as SignalId
+from pilothouse.signals import Millis as Moment
+from pilothouse.web.api import ApiBlueprint
+from pilothouse.web.csv_stream import csv_response
+from pilothouse.web.paging import DEFAULT_LIMIT, Limit, Page, page_of, read_cursor, write_cursor
+from pilothouse.web.ranges import Period, read_period
+from pilothouse.work.jobs import enqueue
+from pilothouse.work.mail import send as send_mail
+
+__all__ = [
+    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "PUBLIC", "SECOND", "AdminView", "ApiBlueprint", "Batch", "BeatEntry", "Bulk",
+    "Command", "Conflict", "Credential", "Enricher", "Error", "Event", "EventSignal", "Execution", "FieldError", "Forbidden",
+    "Frame", "HealthCheck", "Id", "Invalid", "Json", "Limit", "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "Millis",
+    "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page",
+    "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction", "Recorded", "Recorder",
+    "Reservation", "Setting", "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "Sum",
+    "Task", "TokenUsage", "TooLarge", "TooManyRequests", "after_commit", "audit", "csv_response", "current_principal", "db", "duration",
+    "enqueue", "flag", "hookimpl", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names",
+    "new_id", "now", "outranks", "page_of", "parse_id", "percentile", "publish", "raw", "read_cursor", "read_measure", "read_period",
+    "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "unit_of_work", "url", "whole", "write_cursor",
+]  # fmt: skip

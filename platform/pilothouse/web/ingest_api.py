@@ -1,0 +1,90 @@
+"""`POST /api/ingest`: the door of Pilothouse's own reports."""
+
+from __future__ import annotations
+
+
+import msgspec
+from flask import request
+
+from pilothouse.contract.contributions import Source
+from pilothouse.decoding import MOST_BYTES
+from pilothouse.errors import UnsupportedMedia
+from pilothouse.identity.principal import require
+from pilothouse.ingest import Outcome
+from pilothouse.runtime import runtime
+from pilothouse.web.api import ApiBlueprint
+from pilothouse.web.bodies import read_body
+
+LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A signal that was not stored and why."""
+
+    index: int
+    id: str | None
+    errors: list[dict[str, str]]
+
+
+class IngestAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of the signals; `commands` are for executions that this token reported."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+    commands: list[dict[str, str]] | None = None
+
+
+def blueprint() -> ApiBlueprint:
+    """Make the blueprint."""
+    bp = ApiBlueprint("ingest")
+    bp.post("/ingest", permission="core.signals.send", transaction=False)(ingest)
+    return bp
+
+
+def ingest() -> IngestAnswer:
+    """Send signals.
+
+    Body `{"signals": [...]}` as JSON, or one signal a line as `application/x-ndjson`; `Content-Encoding` gzip, deflate, br
+    or zstd. At most 5,000 signals and 10 MiB after decompression. Answers after the commit; a bad signal never takes a
+    good one with it.
+    """
+    principal = require("core.signals.send")
+    body = read_body(MOST_BYTES)
+    reader = runtime().reader
+    if request.mimetype in LINES:
+        items, outcome = reader.read_lines(body)
+    elif request.mimetype in {"application/json", ""}:
+        items, outcome = reader.read_json(body)
+    else:
+        raise UnsupportedMedia(f"Content-Type {request.mimetype[:60]!r} is not read here; send application/json.")
+    charge(principal.id, len(items))
+    source = Source(principal.token_id, request.headers.get("User-Agent", "")[:100])
+    outcome = runtime().ingest.submit(items, source, outcome)
+    return answer(outcome, commands_for(principal.token_id))
+
+
+def charge(caller: str, signals: int) -> None:
+    """Count signals against PILOTHOUSE_INGEST_RATE where it is set. Raises TooManyRequests."""
+    rate = runtime().settings["PILOTHOUSE_INGEST_RATE"]
+    if rate:
+        runtime().limiter.hit("ingest", caller, f"{rate}/second", cost=max(signals, 1))
+
+
+def commands_for(token_id: str | None) -> list[dict[str, str]] | None:
+    """Return the commands that wait for the executions that a token reported."""
+    commands = runtime().registry.first("commands", token_id=token_id) if token_id else None
+    return [{"execution_id": c.execution_id, "command": c.command} for c in commands] if commands else None
+
+
+def answer(outcome: Outcome, commands: list[dict[str, str]] | None) -> IngestAnswer:
+    """Write the contract's answer."""
+    rejected = [
+        Rejected(r.index, r.id, [{"path": _path(r.index, e.path), "message": e.message} for e in r.errors])
+        for r in sorted(outcome.rejected, key=lambda rejection: rejection.index)
+    ]
+    return IngestAnswer(outcome.accepted, outcome.duplicates, rejected, commands)
+
+
+def _path(index: int, path: str) -> str:
+    return f"signals[{index}]" if path in {"", "signal", "body"} else f"signals[{index}].{path}"

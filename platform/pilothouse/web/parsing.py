@@ -1,0 +1,95 @@
+"""Reading typed input: JSON bodies, forms and query strings into msgspec Structs, with every wrong field named at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from pilothouse.errors import FieldError, Invalid, Malformed
+from pilothouse.signals import decode_hook
+
+T = TypeVar("T")
+
+_PATH = re.compile(r" - at `\$?\.?(?P<path>[^`]*)`$")
+_LARGEST_INT = 2**63 - 1
+
+
+def decode_json(body: bytes) -> Any:
+    """Decode JSON strictly. Raises Malformed for what is no JSON, is not UTF-8 or nests too deep."""
+    try:
+        body.decode()
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise Malformed(f"The body is not valid JSON: {fault}") from None
+    except RecursionError:
+        raise Malformed("The body is nested too deep.") from None
+    return value
+
+
+def convert(value: Any, kind: type[T], path: str = "", *, strict: bool = True) -> T:
+    """Convert a decoded value to a Struct. Raises Invalid with every wrong field, below `path`."""
+    try:
+        return msgspec.convert(value, kind, strict=strict, dec_hook=_hook_for(strict=strict))
+    except (msgspec.ValidationError, RecursionError, OverflowError) as fault:
+        errors = find_errors(value, kind, path, strict=strict) or [located(str(fault), path)]
+        raise Invalid("; ".join(f"{error.path}: {error.message}" for error in errors[:5]), errors) from None
+
+
+def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> list[FieldError]:
+    """Try each field of a Struct by itself and return all faults, not only the first one that msgspec names."""
+    if not isinstance(value, Mapping):
+        return [FieldError(path or "body", "must be an object")]
+    errors = []
+    hints = get_type_hints(kind, include_extras=True)
+    for field in msgspec.structs.fields(kind):
+        where = f"{path}.{field.encode_name}" if path else field.encode_name
+        if field.encode_name not in value:
+            if field.required:
+                errors.append(FieldError(where, "is required"))
+            continue
+        try:
+            msgspec.convert(value[field.encode_name], hints[field.name], strict=strict, dec_hook=_hook_for(strict=strict))
+        except (msgspec.ValidationError, RecursionError, OverflowError) as fault:
+            errors.append(located(str(fault), where))
+    return errors
+
+
+def located(message: str, path: str) -> FieldError:
+    """Split msgspec's "message - at `$.path`" into a field error below `path`."""
+    match = _PATH.search(message)
+    if match is None:
+        return FieldError(path or "body", message)
+    inner = match["path"]
+    joined = path + inner if inner.startswith("[") or not path or not inner else f"{path}.{inner}"
+    return FieldError(joined or "body", message[: match.start()])
+
+
+def read_query(arguments: Mapping[str, list[str]], kind: type[T]) -> T:
+    """Read a query string or form: lists where the field is a list, empty values left out, unknown names ignored."""
+    hints = get_type_hints(kind, include_extras=True)
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        given = [value for value in arguments.get(field.encode_name, []) if value != ""]
+        if given:
+            values[field.encode_name] = given if _is_list(hints[field.name]) else given[-1]
+    return convert(values, kind, strict=False)
+
+
+def _is_list(hint: Any) -> bool:
+    if get_origin(hint) is list:
+        return True
+    return any(_is_list(argument) for argument in get_args(hint))
+
+
+def _hook_for(*, strict: bool) -> Any:
+    return decode_hook if strict else _lax_hook
+
+
+def _lax_hook(kind: type, value: Any) -> Any:
+    """In a query string a time may be Unix milliseconds written as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) != len("20231116"):
+        value = min(int(value), _LARGEST_INT)
+    return decode_hook(kind, value)

@@ -1,0 +1,111 @@
+"""Answers to faults: RFC 9457 problem documents below /api and for programs, styled pages for people.
+
+No answer shows a stack trace, SQL or a secret. Each carries the request's id, which the log line carries too.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from flask import Flask, Response, g, render_template, request
+from jinja2 import TemplateNotFound
+from werkzeug.exceptions import HTTPException
+
+from pilothouse import clock
+from pilothouse.db import explain
+from pilothouse.errors import Invalid, PilothouseError
+
+TYPE_BASE = "https://pilothouse.dev/problems/"
+CODES = {
+    400: "malformed", 401: "not_signed_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
+    408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid", 429: "rate_limited",
+}
+
+
+def init_problems(app: Flask) -> None:
+    """Give every request an id and every fault its answer."""
+    app.before_request(_start)
+    app.after_request(_finish)
+    app.register_error_handler(PilothouseError, answer)
+    app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(Exception, answer)
+
+
+def request_id() -> str:
+    """Return the id of the running request."""
+    if "request_id" not in g:
+        g.request_id = clock.new_id()
+    return str(g.request_id)
+
+
+def wants_json() -> bool:
+    """Say whether the caller is a program: everything below /api and every door, or whoever prefers JSON."""
+    if request.path.startswith(("/api/", "/v1/", "/otlp/", "/gateway/", "/metrics", "/healthz", "/readyz")):
+        return request.path != "/api/docs"
+    best = request.accept_mimetypes.best_match(["text/html", "application/json", "application/problem+json"], "text/html")
+    return best != "text/html"
+
+
+def answer(fault: Exception) -> Response:
+    """Turn a fault into its answer; unknown ones are logged with their trace and answered with 500."""
+    if isinstance(fault, HTTPException) and fault.response is not None and (fault.code or 500) < HTTPStatus.BAD_REQUEST:
+        return fault.response  # type: ignore[return-value]
+    if isinstance(fault, HTTPException) and fault.code in {301, 302, 303, 307, 308}:
+        return fault.get_response()  # type: ignore[return-value]
+    document, headers = describe(fault)
+    if wants_json():
+        response = Response(msgspec.json.encode(document), document["status"], content_type="application/problem+json")
+    else:
+        response = _page(document)
+    response.headers.update(headers)
+    return response
+
+
+def describe(fault: Exception) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a fault's problem document and headers."""
+    outage = explain(fault)
+    fault = outage or fault
+    if isinstance(fault, HTTPException):
+        status = fault.code or 500
+        headers = {"Allow": ", ".join(sorted(fault.valid_methods or ()))} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}  # type: ignore[attr-defined]
+        title = HTTPStatus(status).phrase
+        return _document(CODES.get(status, "http"), title, status, fault.description or title), headers
+    if not isinstance(fault, PilothouseError):
+        structlog.get_logger("pilothouse.web").error(
+            "request failed", request_id=request_id(), path=request.path, exc_info=fault
+        )
+        return _document("internal", "Internal error", 500, "Something failed here; the log has the reason."), {}
+    document = _document(fault.code, fault.title, fault.status, fault.detail)
+    if isinstance(fault, Invalid):
+        document["errors"] = msgspec.to_builtins(fault.errors)
+    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+    if fault.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="Pilothouse"'
+    return document, headers
+
+
+def _document(code: str, title: str, status: int, detail: str) -> dict[str, Any]:
+    return {"type": TYPE_BASE + code, "title": title, "status": status, "detail": detail, "request_id": request_id()}
+
+
+def _page(document: dict[str, Any]) -> Response:
+    try:
+        return Response(render_template("ph/error.html", problem=document), document["status"])
+    except TemplateNotFound:
+        raise
+    except Exception as fault:  # noqa: BLE001 - the error page itself failed (the database is away): plain text still answers
+        structlog.get_logger("pilothouse.web").error("error page failed", request_id=request_id(), exc_info=fault)
+        text = f"{document['status']} {document['title']}\n{document['detail']}\nRequest {document['request_id']}\n"
+        return Response(text, document["status"], content_type="text/plain; charset=utf-8")
+
+
+def _start() -> None:
+    request_id()
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = request_id()
+    return response
