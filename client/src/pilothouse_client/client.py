@@ -16,6 +16,7 @@ from pilothouse_client.frames import error_fields
 from pilothouse_client.ids import IdSource
 from pilothouse_client.options import DEFAULTS, Options
 from pilothouse_client.pipeline import Pipeline, finish_in_child
+from pilothouse_client.plain import text
 from pilothouse_client.shield import Notices, Shield
 from pilothouse_client.transport import Transport
 
@@ -67,7 +68,7 @@ class Client:
         """
         outer = current_execution()
         given = {"parent_id": outer.id if outer else None, **self._origin(), **fields}
-        known = {"workflow": workflow, **self.known("execution", given)}
+        known = {"workflow": text(workflow), **self.known("execution", given)}
         return Execution(self, known, on_cancel=on_cancel, on_rerun=on_rerun)
 
     def capture_exception(self, exc: BaseException | None = None, **fields: Unpack[ErrorFields]) -> str | None:
@@ -83,7 +84,7 @@ class Client:
     def track(self, name: str, **fields: Unpack[EventFields]) -> str | None:
         """Report that a person or component did something; return the event's id."""
         with self.shield("tracking an event"):
-            return self.report("event", {"at": now(), "name": name, **self.known("event", fields)})
+            return self.report("event", {"at": now(), "name": text(name), **self.known("event", fields)})
         return None
 
     def record_tokens(

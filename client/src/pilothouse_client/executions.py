@@ -330,7 +330,7 @@ class Step(Span):
 def _new_step(execution: Execution, name: str, fields: dict[str, Any]) -> Step:
     reporter = execution._reporter  # noqa: SLF001 - a step reports through its execution's client
     known = reporter.known("step", fields)
-    return Step(reporter, {"execution_id": execution.id, "name": name, "kind": "other", **known}, execution)
+    return Step(reporter, {"execution_id": execution.id, "name": text(name), "kind": "other", **known}, execution)
 
 
 def _is_cancellation(fault: BaseException) -> bool:
