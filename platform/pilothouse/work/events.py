@@ -17,3 +17,6 @@ class DeadLetter(Event, frozen=True, kw_only=True):
     def name(cls) -> str:
         """Return `core.dead_letter`."""
         return "core.dead_letter"
+
+
+EVENTS = (DeadLetter,)

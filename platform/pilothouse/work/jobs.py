@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, func, select
 
 from pilothouse import clock
 from pilothouse.db import Bulk, after_commit, db, insert_ignore, unit_of_work
 from pilothouse.runtime import runtime
-from pilothouse.work.models import UNFINISHED, WAITING, Job
+from pilothouse.work.models import SENT, UNFINISHED, WAITING, Job
 
 PAYLOAD_LIMIT = 64 * 1024  # bytes; a payload holds ids and plain values, what is larger belongs into a table
 COLUMNS = ("id", "task", "payload", "key", "event_id", "created_at", "due_at", "state", "starts")
@@ -105,9 +105,7 @@ def _wake_after_commit(jobs: list[tuple[str, str]]) -> None:
 
 def waiting_longer_than(age_ms: int) -> int:
     """Return how many jobs have been due for longer than that and have not started."""
-    from sqlalchemy import func
-
     late = select(func.count()).select_from(Job).where(
-        Job.state.in_(("waiting", "sent")), Job.due_at < clock.now() - age_ms
+        Job.state.in_((WAITING, SENT)), Job.due_at < clock.now() - age_ms
     )
     return int(db.session.execute(late).scalar_one())

@@ -69,3 +69,6 @@ class JobAttempt(Model):
     outcome: Mapped[str | None] = mapped_column(Name)
     error: Mapped[str | None] = mapped_column(Text)
     worker: Mapped[str] = mapped_column(Name)
+
+
+MODELS = (Job, JobAttempt)

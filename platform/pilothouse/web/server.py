@@ -1,0 +1,140 @@
+"""The web server of `pilothouse up`: waitress, one process with threads, which suits SQLite's single writer.
+
+It reads each request to its end before a thread sees it, so slow clients cost a socket and no thread. What it refuses by
+itself (a body over the limit, broken HTTP) it says as a problem document, like everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import time
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+from waitress.task import ErrorTask
+
+from pilothouse import clock, logs
+from pilothouse.errors import SettingsError
+
+THREADS = 16
+CONNECTIONS = 4_000  # 500 slow clients and 2,000 open consoles fit; the limit of open files is raised to suit
+OPEN_FILES = CONNECTIONS + 1_000
+# The application answers what is over its own limits (10 MiB, also for compressed and chunked bodies) exactly. This bound is
+# what the server spools to disk for one request before it gives up on it.
+BODY_LIMIT = 12 * 1024 * 1024
+IDLE_S = 60  # a connection on which nothing happens, a slow sender included, is closed after this
+DRAIN_S = 5.0  # how long requests under way may take to end when the server stops
+
+
+class ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Says as a problem document what the server itself refuses."""
+
+    def execute(self) -> None:
+        """Write the answer and close the connection: what follows on it is the rest of a body."""
+        fault = self.request.error
+        request_id = clock.new_id()
+        codes = {400: "malformed", 413: "too_large", 431: "headers_too_large", 501: "not_implemented"}
+        code = codes.get(fault.code, "internal")
+        document = {
+            "type": f"https://pilothouse.dev/problems/{code}",
+            "title": fault.reason,
+            "status": fault.code,
+            "detail": _detail(fault.code),
+            "request_id": request_id,
+        }
+        body = json.dumps(document).encode()
+        self.status = f"{fault.code} {fault.reason}"
+        self.response_headers.extend([("Content-Type", "application/problem+json"), ("X-Request-Id", request_id)])
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that says its errors as problem documents."""
+
+    error_task_class = ProblemTask
+
+
+def _detail(status: int) -> str:
+    """Say in general words what was wrong: waitress's own text repeats what the client sent."""
+    words = {413: "The body is larger than this server takes.", 431: "The headers are larger than this server takes."}
+    return words.get(status, "The request is not valid HTTP.")
+
+
+def make_server(app: Flask, host: str, port: int, *, base_url: str = "") -> Any:
+    """Bind the port and return the server. Raises SettingsError where the port is taken or not allowed."""
+    _raise_file_limit()
+    try:
+        server = create_server(
+            app,
+            host=host,
+            port=port,
+            threads=THREADS,
+            connection_limit=CONNECTIONS,
+            backlog=1024,
+            asyncore_use_poll=True,
+            channel_timeout=IDLE_S,
+            max_request_body_size=BODY_LIMIT,
+            inbuf_overflow=1024 * 1024,  # above this a body goes to a temporary file: 500 slow clients cost 500 MB at most
+            clear_untrusted_proxy_headers=True,
+            url_scheme=urlsplit(base_url).scheme or "http",
+            ident=None,
+            expose_tracebacks=False,
+        )
+    except OSError as fault:
+        raise SettingsError(port_message(host, port, fault)) from fault
+    for part in [server, *getattr(server, "map", {}).values()]:
+        if hasattr(part, "channel_class"):
+            part.channel_class = Channel
+    return server
+
+
+def port_message(host: str, port: int, fault: OSError) -> str:
+    """Say in one line why a port cannot be had."""
+    return f"cannot listen on {host}:{port}: {(fault.strerror or str(fault)).lower()}; choose another with --port"
+
+
+def serve(server: Any) -> None:
+    """Serve until SIGTERM or SIGINT, then let the requests under way end. Call it from the main thread."""
+    stopping = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        server.trigger.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopping:
+        _look(server, 1.0)
+    server.accepting = False
+    server.socket.close()
+    server.del_channel()
+    deadline = time.monotonic() + DRAIN_S
+    while _busy(server) and time.monotonic() < deadline:
+        _look(server, 0.05)
+    server.task_dispatcher.shutdown(cancel_pending=True, timeout=1)
+    logs.get("web").info("stopped", cut_off=_busy(server))
+
+
+def _look(server: Any, seconds: float) -> None:
+    server.asyncore.loop(timeout=seconds, map=server._map, use_poll=True, count=1)  # noqa: SLF001 - its `run` cannot end in order
+
+
+def _busy(server: Any) -> int:
+    return sum(bool(c.requests or c.total_outbufs_len) for c in list(server.active_channels.values()))
+
+
+def _raise_file_limit() -> None:
+    """Each connection is an open file, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
