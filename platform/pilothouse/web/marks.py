@@ -1,0 +1,107 @@
+"""Small graphics without axes: histogram strip, sparkline, bars of a row, meter. SVG geometry only, no inline style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+TALL = 56
+ORDER = (("failed", "c-bad"), ("waiting", "c-wait"), ("running", "c-run"), ("other", "c-neutral"))
+SPIKE_LEAST, SPIKE_TIMES = 8, 4  # a bar turns red from 8 events on, and over 4 times the mean
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bar of a histogram: what it says, where a click leads, and its counts by "failed", "running", "other"."""
+
+    label: str
+    href: str
+    counts: Mapping[str, int]
+
+
+def histogram(buckets: Sequence[Bucket], title: str) -> Markup:
+    """Draw stacked bars, at most about 100, each a link that zooms into its time."""
+    top = max((sum(bucket.counts.values()) for bucket in buckets), default=0) or 1
+    width = 1000 / max(1, len(buckets))
+    bars = Markup("").join(_stack(bucket, index * width, width, top) for index, bucket in enumerate(buckets))
+    return Markup(
+        '<svg class="hist" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="group" aria-label="{}">{}</svg>'
+    ).format(TALL, title, bars)
+
+
+def _stack(bucket: Bucket, x: float, width: float, top: int) -> Markup:
+    floor, rects = float(TALL), []
+    for name, tone in ORDER:
+        number = bucket.counts.get(name, 0)
+        if number:
+            tall = max(1.5, number / top * (TALL - 2))  # a single failure among thousands stays visible
+            floor -= tall
+            rects.append(Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+                tone, x + width * 0.09, max(0, floor), width * 0.82, tall
+            ))
+    hit = Markup('<rect class="hit" x="{:.1f}" y="0" width="{:.1f}" height="{}"/>').format(x, width, TALL)
+    # Out of the tab order: a hundred stops would bury the list, and the range menu does the same by keyboard.
+    return Markup('<a href="{}" tabindex="-1" aria-label="{}"><title>{}</title>{}{}</a>').format(
+        bucket.href, bucket.label, bucket.label, hit, Markup("").join(rects)
+    )
+
+
+def spark(values: Sequence[float | None]) -> Markup:
+    """Draw a line without axes; decorative, since the figure stands beside it."""
+    known = [value or 0 for value in values]
+    if len(known) < 2:  # noqa: PLR2004 - a line needs two points
+        return Markup("")
+    low, high = min(known), max(known)
+    step = 100 / (len(known) - 1)
+    scale = 26 / ((high - low) or 1)
+    points = "L".join(f"{index * step:.1f} {28 - (value - low) * scale:.1f}" for index, value in enumerate(known))
+    return Markup(
+        '<svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true"><path d="M{}"/></svg>'
+    ).format(points)
+
+
+def bars(values: Sequence[int], title: str) -> Markup:
+    """Draw a row's own bars; one that stands out (see SPIKE_*) is red."""
+    top, mean = max(values, default=0) or 1, sum(values) / max(1, len(values))
+    width = 100 / max(1, len(values))
+    rects = Markup("").join(
+        Markup('<rect class="{}" x="{:.2f}" y="{:.1f}" width="{:.2f}" height="{:.1f}"/>').format(
+            "c-bad" if value >= SPIKE_LEAST and value > SPIKE_TIMES * mean else "c-neutral",
+            index * width, 26 - tall, width * 0.72, tall,
+        )
+        for index, value in enumerate(values)
+        for tall in [max(1.0 if value else 0.6, value / top * 26)]
+    )
+    return Markup(
+        '<svg class="bars" viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(title, rects)
+
+
+def meter(value: float, most: float, tone: str = "c1") -> Markup:
+    """Draw a share as a bar; decorative, since the figure stands beside it."""
+    share = 0 if not most else min(100.0, max(0.0, value / most * 100))
+    bar = Markup('<svg class="meter {}" aria-hidden="true"><rect width="{:.2f}%" height="5" rx="2.5"/></svg>')
+    return bar.format(tone, share)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A bar on a timeline: where it starts and how long it is, in percent of the whole span, and its tone."""
+
+    start: float
+    width: float
+    tone: str = "c1"
+
+
+def lane(bar: Lane) -> Markup:
+    """Draw one row of a timeline over four grid lines; a bar is never thinner than 0.4 percent."""
+    line = Markup('<rect class="gridl" x="{}%" width="1" height="14"/>')
+    grid = Markup("").join(line.format(x) for x in (0, 25, 50, 75))
+    width = min(max(0.4, bar.width), 100.0)
+    start = min(max(0.0, bar.start), 100 - width)
+    return Markup(
+        '<svg class="lane" aria-hidden="true">{}'
+        '<rect class="{}" x="{:.2f}%" y="2" width="{:.2f}%" height="10" rx="2"/></svg>'
+    ).format(grid, bar.tone, start, width)
