@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import g
+from flask import g, has_request_context
 from sqlalchemy import Connection, Index, Row, func, insert, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -59,6 +59,9 @@ class AuditHead(Model):
     hash: Mapped[str] = mapped_column(Name)
 
 
+MODELS: tuple[type[Model], ...] = (AuditEntry, AuditHead)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What `examine` found: entries read, the first broken one (None when the chain is whole), the newest hash."""
@@ -78,14 +81,14 @@ def record(
 ) -> None:
     """Add an entry to the open unit of work; it commits or vanishes with it.
 
-    The actor is `principal`, else who makes the current request, else `system`. The row is written at the end of the
-    transaction, so that the lock of the chain is the last one taken.
+    The actor is `principal`, else who makes the current request, else `anonymous` in one and `system` elsewhere. The
+    row is written at the end of the transaction, so that the lock of the chain is the last one taken.
     """
     acting = principal or g.get(ACTING)
     entry = {
         "id": clock.new_id(),
         "at": clock.now(),
-        "actor": acting.id if acting else "system",
+        "actor": acting.id if acting else _nobody(),
         "actor_name": (acting.email or acting.name) if acting else "",
         "action": action,
         "target": target[:255],
@@ -93,6 +96,10 @@ def record(
         "detail": json.dumps(dict(detail or {}), sort_keys=True, ensure_ascii=True),
     }
     before_commit(lambda: _append(entry))
+
+
+def _nobody() -> str:
+    return "anonymous" if has_request_context() else "system"
 
 
 def verify() -> int | None:

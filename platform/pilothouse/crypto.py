@@ -67,6 +67,15 @@ class Keyring:
         self._reason: str | None = None
         self.reload()
 
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Keyring:
+        """Make the keyring from PILOTHOUSE_MASTER_KEYS, or from `<data>/master.keys` where that is empty."""
+        named = settings["PILOTHOUSE_MASTER_KEYS"]
+        if named:
+            return cls(lambda: _decode_all(named, "PILOTHOUSE_MASTER_KEYS"))
+        path = settings.data_dir / MASTER_FILE
+        return cls(lambda: read_master_keys(path))
+
     def __repr__(self) -> str:
         return f"Keyring({len(self._keys)} keys, sealed={self._reason!r})"
 
@@ -135,15 +144,6 @@ class Keyring:
 def key_id(key: bytes) -> str:
     """Return the public name of a master key: the start of a hash, which tells nothing of the key."""
     return hashlib.sha256(b"pilothouse master key" + key).hexdigest()[:12]
-
-
-def open_keyring(settings: Settings) -> Keyring:
-    """Make the keyring from PILOTHOUSE_MASTER_KEYS, or from `<data>/master.keys` where that is empty."""
-    named = settings["PILOTHOUSE_MASTER_KEYS"]
-    if named:
-        return Keyring(lambda: _decode_all(named, "PILOTHOUSE_MASTER_KEYS"))
-    path = settings.data_dir / MASTER_FILE
-    return Keyring(lambda: read_master_keys(path))
 
 
 def new_master_key() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.db import Id, Json, Millis, Model, Name
@@ -53,7 +53,7 @@ class MagicLink(Model):
     """One request to sign in.
 
     `token_hash` is null until the mail is made; `browser_hash` is null for the command line's links, which any browser
-    may use; `user_id` is null where nobody has the address, and then no mail is sent.
+    may use; `user_id` is null where nobody has the address, and then no mail is sent. `next_path` is where to go then.
     """
 
     __tablename__ = "magic_links"
@@ -66,6 +66,7 @@ class MagicLink(Model):
     browser_hash: Mapped[str | None] = mapped_column(Name)
     code_hash: Mapped[str | None] = mapped_column(Name)
     code_tries: Mapped[int] = mapped_column(default=0)
+    next_path: Mapped[str] = mapped_column(Text, default="")
     expires_at: Mapped[int] = mapped_column(Millis, index=True)
     used_at: Mapped[int | None] = mapped_column(Millis)
     created_at: Mapped[int] = mapped_column(Millis)
@@ -93,3 +94,6 @@ class AccessToken(Model):
     revoked_at: Mapped[int | None] = mapped_column(Millis)
     created_by: Mapped[str] = mapped_column(Id)
     created_at: Mapped[int] = mapped_column(Millis)
+
+
+MODELS: tuple[type[Model], ...] = (User, LoginSession, MagicLink, AccessToken)
