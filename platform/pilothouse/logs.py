@@ -16,10 +16,10 @@ def get(name: str) -> Any:
     return structlog.get_logger(part=name)
 
 
-def configure(process: str, *, readable: bool | None = None) -> None:
+def configure(process: str, *, readable: bool | None = None, silent: bool = False) -> None:
     """Send all logs of this process to stderr, with the process's name (`web`, `worker`, ...) on each line.
 
-    `readable` is by default whether stderr is a terminal; else each line is a JSON object.
+    `readable` is by default whether stderr is a terminal; else each line is a JSON object. `silent` drops everything.
     """
     pretty = sys.stderr.isatty() if readable is None else readable
     shared: list[Any] = [
@@ -35,11 +35,11 @@ def configure(process: str, *, readable: bool | None = None) -> None:
         shared.append(structlog.processors.format_exc_info)  # the console's renderer draws exceptions itself
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1 if silent else logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=cast("Any", sys.stderr)),
         cache_logger_on_first_use=False,
     )
-    _adopt_standard_logging(shared, renderer)
+    _adopt_standard_logging(shared, renderer, logging.CRITICAL + 1 if silent else logging.WARNING)
 
 
 def _named(process: str) -> Any:
@@ -50,7 +50,7 @@ def _named(process: str) -> Any:
     return add
 
 
-def _adopt_standard_logging(shared: list[Any], renderer: Any) -> None:
+def _adopt_standard_logging(shared: list[Any], renderer: Any, level: int) -> None:
     """Let the libraries' own log records leave as the same lines, warnings and above."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -61,7 +61,7 @@ def _adopt_standard_logging(shared: list[Any], renderer: Any) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(level)
     for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)

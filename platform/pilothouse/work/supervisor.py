@@ -32,12 +32,13 @@ LAST_STOP_S = 3.0  # for the broker, which writes its file to disk
 class Service:
     """A process to be kept running.
 
-    `ready` says whether the next service may start; `stop` is the signal that ends it in order, `orphaned` the one that
+    `before` runs once, ahead of its first start. `ready` says whether the next service may start; `stop` is the signal that ends it in order, `orphaned` the one that
     it gets when the supervisor is gone. A `last` service is stopped after all others.
     """
 
     name: str
     command: Sequence[str]
+    before: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
     stop: signal.Signals = signal.SIGTERM
     orphaned: signal.Signals = signal.SIGTERM
@@ -94,6 +95,9 @@ class Supervisor:
 
     def _start_in_order(self) -> bool:
         for service in self.services:
+            service.before()
+            if self.stopping:
+                return False
             self._start(service)
             while not (service.running and service.ready()):
                 self._wait(LOOK_S)

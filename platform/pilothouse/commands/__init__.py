@@ -1,0 +1,1 @@
+"""The commands of `pilothouse`, a module for each family."""

@@ -1,0 +1,45 @@
+"""The application for commands: on the settings of the environment and the data folder."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+from flask import Flask
+
+from pilothouse import home, logs
+from pilothouse.settings import Settings, read_settings
+
+
+def make_app(*, quiet: bool = True) -> Flask:
+    """Build the application. With `quiet`, nothing is logged: a command says what it has to say itself.
+
+    Raises SettingsError.
+    """
+    from pilothouse.app import create_app  # a second of imports, which `--help` and `up` do without
+
+    if quiet:
+        logs.configure("cli", silent=True)
+    return create_app(settings())
+
+
+def settings() -> Settings:
+    """Read the settings, with what the data folder knows. Raises SettingsError."""
+    return read_settings(home.environment(os.environ))
+
+
+def in_application(command: click.Command, app: Flask | None = None) -> click.Command:
+    """Return the same command, and all below it, running in an application context that is made when it is called."""
+    if isinstance(command, click.Group):
+        group = click.Group(command.name, help=command.help)
+        for child in command.commands.values():
+            group.add_command(in_application(child, app))
+        return group
+    callback = command.callback
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with (app or make_app()).app_context():
+            return callback(*args, **kwargs) if callback is not None else None
+
+    return click.Command(command.name, callback=run, params=command.params, help=command.help, hidden=command.hidden)

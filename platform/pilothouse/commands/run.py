@@ -1,0 +1,232 @@
+"""`pilothouse up` and the processes that it is made of: `web`, `worker` and `scheduler`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import click
+
+from pilothouse import embedded, home, logs
+from pilothouse.errors import PilothouseError, SettingsError
+from pilothouse.settings import Settings, read_settings
+from pilothouse.work.supervisor import Service, Supervisor
+
+HOST = "127.0.0.1"
+PORT = 8080
+CONCURRENCY = 2  # processes of a worker: one hung task leaves room for the others
+OWNER = "owner@localhost"  # who gets the first sign-in link where PILOTHOUSE_OWNER_EMAIL names nobody
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - what people type, and what a link needs
+
+host_option = click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
+port_option = click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="The port.")
+
+
+@click.command()
+@host_option
+@port_option
+def up(host: str, port: int) -> None:
+    """Make what is missing (data folder, secrets, database, embedded Valkey) and run web, worker and scheduler.
+
+    On the first run it prints the owner's one-time sign-in link and a token for sending signals. The owner's address is
+    PILOTHOUSE_OWNER_EMAIL, or owner@localhost. Ctrl-C or SIGTERM stops everything.
+    """
+    logs.configure("up")
+    settings = read_settings(require_secrets=False)
+    home.make(settings)
+    lock = home.lock(settings.data_dir)
+    _check_port(host, port)
+    environ = _environment(settings, host, port)
+    preparation = _Preparation(environ)
+    services = [*_broker(settings), *_services(environ, host, port, preparation)]
+    supervisor = Supervisor(services, environ, on_ready=lambda: _welcome(environ, preparation.result))
+    try:
+        supervisor.run()
+    finally:
+        preparation.end()
+        lock.close()
+
+
+@click.command()
+@host_option
+@port_option
+def web(host: str, port: int) -> None:
+    """Run one web server (waitress: one process, 16 threads) until SIGTERM."""
+    from pilothouse.commands.application import make_app
+    from pilothouse.web.request_log import init_request_log
+    from pilothouse.web.server import make_server, serve
+
+    logs.configure("web")
+    app = make_app(quiet=False)
+    init_request_log(app)
+    serve(make_server(app, host, port, base_url=os.environ.get("PILOTHOUSE_BASE_URL", "")))
+
+
+@click.command()
+@click.option("--concurrency", default=CONCURRENCY, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+def worker(concurrency: int) -> None:
+    """Run one Celery worker until SIGTERM; tasks under way may end first."""
+    from pilothouse.commands.application import make_app
+    from pilothouse.work.worker import run
+
+    logs.configure("worker")
+    # Only JSON is accepted, so being root is no way in by a message; in a container it is the rule.
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+    sys.exit(run(make_app(quiet=False).extensions["celery"], concurrency))
+
+
+@click.command()
+def scheduler() -> None:
+    """Run the scheduler until SIGTERM. A second one elsewhere does no harm: each tick happens once."""
+    from pilothouse.commands.application import make_app
+    from pilothouse.work.scheduler import run
+
+    logs.configure("scheduler")
+    run(make_app(quiet=False).extensions["celery"])
+
+
+@click.command(hidden=True)
+def prepare() -> None:
+    """Upgrade the database, make the first owner and token, and print both as JSON: what `up` does before it serves."""
+    from pilothouse import migrate
+    from pilothouse.commands.application import make_app
+    from pilothouse.db import unit_of_work
+    from pilothouse.identity.access_tokens import create_token
+    from pilothouse.identity.owner import make_owner
+    from pilothouse.identity.users import any_user
+
+    with make_app().app_context():
+        migrate.upgrade()
+        if any_user():
+            click.echo("{}")
+            return
+        with unit_of_work():
+            link = make_owner(os.environ.get("PILOTHOUSE_OWNER_EMAIL") or OWNER)
+            _, token = create_token("first ingest token", ["ingest"])
+        click.echo(json.dumps({"link": link, "token": token}))
+
+
+class _Preparation:
+    """`pilothouse prepare` in a process of its own, so that the supervisor itself stays small."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._process: subprocess.Popen[str] | None = None
+        self.result: dict[str, str] | None = None
+
+    def run(self) -> None:
+        """Run it to its end. Raises PilothouseError with its last words where it fails."""
+        if self.result is not None:
+            return
+        self._process = subprocess.Popen(
+            _command("prepare"),
+            env=dict(self._environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        out, err = self._process.communicate()
+        if self._process.returncode != 0:
+            raise PilothouseError(err.strip().removeprefix("pilothouse: ") or "the database could not be prepared")
+        self.result = json.loads(out)
+
+    def end(self) -> None:
+        """Stop it where it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pilothouse", *arguments]
+
+
+def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:
+    """Return the variables of the child processes. Secrets are not among them: they read the files themselves."""
+    environ = dict(os.environ)
+    environ["PILOTHOUSE_DATA_DIR"] = str(settings.data_dir)
+    if settings.redis_url is None:
+        environ["PILOTHOUSE_REDIS_URL"] = embedded.url(settings.data_dir)
+    if not environ.get("PILOTHOUSE_BASE_URL"):
+        environ["PILOTHOUSE_BASE_URL"] = f"http://{_reachable(host)}:{port}"
+    home.remember_address(settings.data_dir, environ["PILOTHOUSE_BASE_URL"])
+    return environ
+
+
+def _reachable(host: str) -> str:
+    host = ANYWHERE.get(host, host)
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _broker(settings: Settings) -> list[Service]:
+    if settings.redis_url is not None:
+        return []
+    embedded.stop_stale(settings.data_dir)
+    address = embedded.url(settings.data_dir)
+    return [Service("valkey", embedded.command(settings.data_dir), ready=lambda: embedded.answers(address), last=True)]
+
+
+def _services(environ: Mapping[str, str], host: str, port: int, preparation: _Preparation) -> list[Service]:
+    place = ("--host", host, "--port", str(port))
+    return [
+        Service("web", _command("web", *place), before=preparation.run, ready=lambda: _serves(host, port)),
+        # A worker whose supervisor is gone stops at once; what it was doing is taken back by the next one's sweep.
+        Service("worker", _command("worker"), orphaned=signal.SIGQUIT),
+        Service("scheduler", _command("scheduler")),
+    ]
+
+
+def _serves(host: str, port: int) -> bool:
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(f"http://{_reachable(host)}:{port}/healthz", timeout=0.5) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004 - OK
+    except (URLError, OSError):
+        return False
+
+
+def _check_port(host: str, port: int) -> None:
+    """Find out now, in one line, what the web server would find out later. Raises SettingsError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as fault:
+            reason = (fault.strerror or str(fault)).lower()
+            raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another with --port") from fault
+
+
+def _welcome(environ: Mapping[str, str], first: dict[str, str] | None) -> None:
+    address = environ["PILOTHOUSE_BASE_URL"]
+    lines = [f"Pilothouse runs at {address}  (data in {Path(environ['PILOTHOUSE_DATA_DIR'])}; Ctrl-C stops it)"]
+    if first:
+        lines += [
+            "", "Sign in as owner, once, within 10 minutes:", f"  {first['link']}",
+            "", "Send signals with this token; it is not shown again:", f"  {first['token']}",
+            "", "Try it:", _snippet(address, first["token"]),
+        ]  # fmt: skip
+    else:
+        lines += ["A fresh sign-in link: pilothouse owner EMAIL"]
+    click.echo("\n".join(["", *lines, ""]))
+
+
+def _snippet(address: str, token: str) -> str:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    signal_ = {"type": "execution", "id": "first", "workflow": "hello", "status": "running", "started_at": now}
+    body = json.dumps({"signals": [signal_]})
+    return (
+        f"  curl -X POST {address}/api/ingest -H 'Authorization: Bearer {token}' \\\n"
+        f"    -H 'Content-Type: application/json' -d '{body}'"
+    )
