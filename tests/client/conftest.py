@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from pilothouse_client import Client
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A running stand-in."""
+    """Run a stand-in."""
     running = Server()
     yield running
     running.stop()
@@ -159,13 +158,13 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def ledger(server: Server) -> Ledger:
-    """The ledger of the stand-in."""
+    """Return the ledger of the stand-in."""
     return server.ledger
 
 
 @pytest.fixture
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The spool folder of every client in this test, in its own processes too."""
+    """Set the spool folder of every client in this test, in its own processes too."""
     folder = tmp_path / "spool"
     monkeypatch.setenv("PILOTHOUSE_SPOOL", str(folder))
     return folder
@@ -173,7 +172,7 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def connect(server: Server, spool: Path) -> Iterator[Callable[..., Client]]:
-    """Makes clients that report to the stand-in, and closes them at the end."""
+    """Return what makes clients that report to the stand-in, and close them at the end."""
     clients: list[Client] = []
 
     def make(url: str = server.url, token: str = TOKEN, **options: Any) -> Client:
@@ -187,19 +186,19 @@ def connect(server: Server, spool: Path) -> Iterator[Callable[..., Client]]:
 
 @pytest.fixture
 def client(connect: Callable[..., Client]) -> Client:
-    """A client that reports to the stand-in."""
+    """Make a client that reports to the stand-in."""
     return connect()
 
 
 @pytest.fixture
 def until() -> Callable[..., None]:
-    """`until(condition)` waits for it."""
+    """Return `until(condition)`, which waits for it."""
     return wait_until
 
 
 @pytest.fixture
 def program(server: Server, spool: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts a program in a process of its own; `client` is there in it, connected to the stand-in."""
+    """Return what starts a program in a process of its own; `client` is there in it, connected to the stand-in."""
 
     def start(script: str, *flags: str) -> subprocess.Popen[str]:
         opening = f"import os, sys, time\nimport pilothouse_client\nclient = pilothouse_client.Client()\n{script}"
@@ -218,7 +217,7 @@ def program(server: Server, spool: Path) -> Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def run(program: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a program to its end and returns its status, output and errors."""
+    """Return what runs a program to its end and returns its status, output and errors."""
 
     def finish(script: str, *flags: str) -> tuple[int, str, str]:
         with program(script, *flags) as process:

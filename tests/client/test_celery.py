@@ -7,14 +7,17 @@ import signal
 import sys
 from uuid import uuid4
 
+import pilothouse_client.celery
 import pytest
 from celery import Celery, signals
 from celery.contrib.testing.worker import start_worker
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.utils.dispatch import Signal
-
-import pilothouse_client.celery
 from pilothouse_client import Cancelled, current_execution
+
+
+def leave_logging_alone(**_):
+    pass
 
 
 def nothing():
@@ -35,19 +38,21 @@ def shout(name):
 
 @pytest.fixture
 def client(connect):
-    """A client whose heart beats ten times a second: so long does a cancel take."""
+    """Make a client whose heart beats ten times a second: so long does a cancel take."""
     return connect(heartbeat=0.1)
 
 
 @pytest.fixture
 def app(client):
-    """An application with the integration in place; its handlers are taken away again at the end."""
+    """Put the integration in place in an application, and take its handlers away again at the end."""
     kept = [(each, each.receivers) for each in vars(signals).values() if isinstance(each, Signal)]
     for each, receivers in kept:
         each.receivers = list(receivers or ())
     application = Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=False)
-    application.conf.update(worker_hijack_root_logger=False, task_default_queue=uuid4().hex, broker_connection_retry_on_startup=True)
+    application.conf.update(worker_hijack_root_logger=False, broker_connection_retry_on_startup=True)
+    application.conf.task_default_queue = uuid4().hex
     application.conf.broker_transport_options = {"polling_interval": 0.01}
+    signals.setup_logging.connect(leave_logging_alone)
     pilothouse_client.celery.install(application, client)
     yield application
     for each, receivers in kept:
@@ -55,8 +60,15 @@ def app(client):
 
 
 @pytest.fixture
+def eager(app):
+    """Let the application run its tasks at once, in this thread."""
+    app.conf.task_always_eager = True
+    return app
+
+
+@pytest.fixture
 def worker(app):
-    """Starts a worker, once the tasks are there."""
+    """Return what starts a worker, once the tasks are there."""
     running = []
 
     def start():
@@ -107,15 +119,14 @@ def test_retries_are_the_same_execution(app, worker, ledger):
     assert ledger.of("execution", status="failed") == []
 
 
-def test_steps_and_tokens_inside_a_task_belong_to_it(app, worker, ledger, client):
-    @app.task(shared=False, name="ask")
+def test_steps_and_tokens_inside_a_task_belong_to_it(eager, ledger, client):
+    @eager.task(shared=False, name="ask")
     def ask():
         run = current_execution()
         with run.step("call", kind="llm"):
             client.record_tokens(model="m", prompt_tokens=1, completion_tokens=1)
 
     sent = ask.delay()
-    worker()
     assert ledger.one("step", status="succeeded")["execution_id"] == sent.id
     assert ledger.one("token_usage")["execution_id"] == sent.id
 
@@ -139,9 +150,8 @@ def test_a_task_sent_from_a_task_is_its_child(app, worker, ledger):
     assert ledger.one("execution", status="running", workflow="child")["parent_id"] == sent.id
 
 
-def test_arguments_stay_in_the_program(app, worker, ledger):
-    app.task(shared=False, name="greet")(shout).delay("swordfish")
-    worker()
+def test_arguments_stay_in_the_program(eager, ledger):
+    eager.task(shared=False, name="greet")(shout).delay("swordfish")
     ledger.one("execution", status="succeeded")
     assert "swordfish" not in str(ledger.signals)
 
@@ -158,13 +168,12 @@ def test_arguments_go_along_when_asked_for(connect, ledger, app):
     ("fault", "status"),
     [(Cancelled("stop"), "cancelled"), (SoftTimeLimitExceeded(), "timed_out"), (Ignore(), "succeeded")],
 )
-def test_an_end_of_its_own_kind_has_its_own_status(app, worker, ledger, fault, status):
-    @app.task(shared=False, name="special")
+def test_an_end_of_its_own_kind_has_its_own_status(eager, ledger, fault, status):
+    @eager.task(shared=False, name="special")
     def special():
         raise fault
 
     sent = special.delay()
-    worker()
     assert ledger.one("execution", id=sent.id, status=status)
 
 
@@ -239,7 +248,7 @@ def feed():
     for n in range(3):
         pre.delay(n)
 threading.Timer(1.5, feed).start()
-app.worker_main(["worker", "--pool=prefork", "--concurrency=1", "--loglevel=ERROR", "--without-mingle", "--without-gossip"])
+app.worker_main(["worker", "--pool=prefork", "--concurrency=1", "--loglevel=ERROR"])
 """
 
 

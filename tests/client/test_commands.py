@@ -6,13 +6,12 @@ import threading
 import time
 
 import pytest
-
 from pilothouse_client import Cancelled, Command
 
 
 @pytest.fixture
 def lively(connect):
-    """A client whose heart beats ten times a second."""
+    """Make a client whose heart beats ten times a second."""
     return connect(heartbeat=0.1)
 
 
@@ -64,12 +63,14 @@ def test_a_cancel_is_seen_by_the_program(lively, ledger, until):
 
 
 def test_raise_if_cancelled_ends_the_execution_as_cancelled(lively, ledger):
-    with pytest.raises(Cancelled, match="'long' was cancelled"), lively.execution("long") as run:
+    def work(run):
         run.raise_if_cancelled()
         ledger.commands.append(command(run))
-        while True:
-            run.raise_if_cancelled()
-            time.sleep(0.01)
+        assert run.wait_cancelled(10)
+        run.raise_if_cancelled()
+
+    with pytest.raises(Cancelled, match="'long' was cancelled"), lively.execution("long") as run:
+        work(run)
     assert "error" not in ledger.one("execution", status="cancelled")
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
-
 from pilothouse_client import Cancelled, current_execution, current_step
 
 
@@ -90,9 +89,8 @@ def test_steps_in_steps_name_their_parent(client, ledger):
 
 
 def test_an_execution_in_an_execution_names_its_parent(client, ledger):
-    with client.execution("outer") as outer, outer.step("call"):
-        with client.execution("inner") as inner, inner.step("own"):
-            pass
+    with client.execution("outer") as outer, outer.step("call"), client.execution("inner") as inner:
+        inner.step("own").start().finish()
     assert ledger.one("execution", workflow="inner", status="running")["parent_id"] == outer.id
     assert "parent_id" not in ledger.one("step", name="own", status="running")
 
@@ -177,9 +175,8 @@ def test_an_exception_fails_the_step_and_names_itself_in_its_attributes(client, 
 
 
 def test_a_handled_exception_of_a_step_leaves_the_execution_well(client, ledger):
-    with client.execution("r") as run:
-        with pytest.raises(OSError, match="gone"), run.step("s"):
-            raise OSError("gone")
+    with client.execution("r") as run, pytest.raises(OSError, match="gone"), run.step("s"):
+        raise OSError("gone")
     assert ledger.one("step", status="failed")
     assert "error" not in ledger.one("execution", status="succeeded")
 

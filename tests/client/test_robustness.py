@@ -9,9 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 import pilothouse_client
+import pytest
 from pilothouse_client import Client
 
 
@@ -22,7 +21,7 @@ class Broken:
         raise RuntimeError("no repr")
 
 
-class BrokenFault(Exception):
+class BrokenError(Exception):
     """An exception that cannot be shown."""
 
     def __str__(self):
@@ -149,9 +148,9 @@ def test_a_field_that_there_is_not_is_left_out_and_named(client, ledger, caplog)
 
 
 def test_an_exception_that_cannot_be_shown_is_reported(client, ledger):
-    client.capture_exception(BrokenFault())
+    client.capture_exception(BrokenError())
     error = ledger.one("error")
-    assert error["error_type"].endswith("BrokenFault")
+    assert error["error_type"].endswith("BrokenError")
     assert "its text could not be made" in error["message"]
 
 
