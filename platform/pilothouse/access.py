@@ -29,12 +29,16 @@ def outranks(role: Role, other: Role) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One thing that may be allowed: `<plugin>.<what>`, a title for people, its roles and the scope that tokens need."""
+    """One thing that may be allowed: `<plugin>.<what>`, a title for people, its roles and the scope that tokens need.
+
+    `or_scope` is a second scope that serves as well.
+    """
 
     name: str
     title: str
     roles: frozenset[Role]
     scope: Scope = "read"
+    or_scope: Scope | None = None
 
 
 CORE_PERMISSIONS = (
@@ -68,4 +72,6 @@ class Principal:
 
     def may(self, permission: Permission) -> bool:
         """Say whether the role has the permission and the token, if it is one, the scope."""
-        return self.role in permission.roles and (self.scopes is None or permission.scope in self.scopes)
+        if self.role not in permission.roles:
+            return False
+        return self.scopes is None or not self.scopes.isdisjoint({permission.scope, permission.or_scope})

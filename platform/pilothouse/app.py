@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import redis
 from flask import Flask
 
 from pilothouse import core, db
+from pilothouse.broker import connect
 from pilothouse.changes import Changes
 from pilothouse.crypto import Keyring
 from pilothouse.decoding import SignalReader
-from pilothouse.identity import init_identity
+from pilothouse.identity.extension import init_identity
 from pilothouse.ingest import Ingest
 from pilothouse.plugins.discovery import Candidate, discover
 from pilothouse.plugins.registry import Registry, build_registry
 from pilothouse.plugins.switches import Switches
 from pilothouse.runtime import EXTENSION, Runtime
+from pilothouse.self_report import Reporter
 from pilothouse.settings import Settings, read_settings
 from pilothouse.web.console import init_console
 from pilothouse.web.limits import Limiter
@@ -38,7 +39,7 @@ def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | 
     settings = settings.extended([setting for _, setting in registry.all("settings")])
     app.secret_key = settings.secret_key
     db.init_db(app, settings.database_url)
-    broker = connect(settings.redis_url)
+    broker = connect(settings.redis_url) if settings.redis_url else None
     celery = make_celery(app, settings, registry)
     app.extensions["celery"] = celery
     app.extensions[EXTENSION] = Runtime(
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | 
         limiter=Limiter(settings.redis_url),
         switches=Switches(),
         reader=SignalReader(ingest.types),
+        reporter=Reporter(app),
     )
     with app.app_context():
         init_problems(app)
@@ -67,12 +69,3 @@ def load_plugins(settings: Settings, plugins: Sequence[Candidate] | None) -> Reg
     """Build the registry of the core and the installed (or the given) plugins."""
     found = discover(settings["PILOTHOUSE_PLUGINS_DISABLED"]) if plugins is None else plugins
     return build_registry([Candidate("core", core, "pilothouse"), *found])
-
-
-def connect(url: str | None) -> redis.Redis | None:
-    """Return a client for counters; short time-outs, since nothing may wait for the broker. Connects on first use."""
-    if url is None:
-        return None
-    return redis.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25, retry=None)
-
-

@@ -18,7 +18,7 @@ from pilothouse.identity import api as identity_api
 from pilothouse.identity import models as identity_models
 from pilothouse.identity import tasks as identity_tasks
 from pilothouse.plugins.models import PluginSwitch
-from pilothouse.web import idempotency, ingest_api, system_api
+from pilothouse.web import health_api, idempotency, ingest_api, system_api
 from pilothouse.web import models as web_models
 from pilothouse.work import api as work_api
 from pilothouse.work import events as work_events
@@ -56,7 +56,8 @@ def pilothouse_permissions() -> Iterable[Permission]:
 @hookimpl
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
     """Return the core's endpoints."""
-    return [ingest_api.blueprint(), system_api.blueprint(), identity_api.blueprint(), work_api.blueprint()]
+    return [ingest_api.blueprint(), system_api.blueprint(), identity_api.blueprint(), work_api.blueprint(),
+            health_api.blueprint()]  # fmt: skip
 
 
 @hookimpl

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, Engine, MetaData, String, Table, Text, event, insert, text
@@ -259,7 +260,5 @@ def in_list_sql(connection: Connection, table: Table, columns: Sequence[str], ke
 def in_list(connection: Connection, values: Sequence[str]) -> Any:
     """Bind a list as the one parameter of `in_list_sql`."""
     if connection.dialect.name == "sqlite":
-        import msgspec
-
         return msgspec.json.encode(list(values)).decode()
     return list(values)

@@ -15,7 +15,7 @@ import msgspec
 from pilothouse.errors import FieldError, Malformed, TooLarge
 from pilothouse.ingest import Outcome, Rejection
 from pilothouse.scrubbing import clean_signal, needs_cleaning
-from pilothouse.signals import CORE_SIGNALS, NOTHING, Execution, Signal, decode_hook, tag_of
+from pilothouse.signals import CORE_SIGNALS, NOTHING, Execution, Signal, TokenUsage, check_usage, decode_hook, tag_of
 from pilothouse.web.parsing import find_errors, located
 
 MOST_SIGNALS = 5_000
@@ -73,7 +73,7 @@ class SignalReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
             return None  # msgspec.ValidationError is a DecodeError: the slow way names every fault
         _check_number(len(signals))
-        if any(check_raw(signal) for signal in signals):
+        if any(check_signal(signal) for signal in signals):
             return None
         return list(enumerate(signals))
 
@@ -94,7 +94,7 @@ class SignalReader:
                 part = clean_signal(part)
             part.decode()
             signal = self._one.decode(part)
-            return signal, check_raw(signal), signal.id
+            return signal, check_signal(signal), signal.id
         except msgspec.ValidationError as fault:
             value = msgspec.json.decode(part)
             name = value.get("id") if isinstance(value, dict) else None
@@ -113,9 +113,11 @@ class SignalReader:
         return find_errors(value, kind, "") or [located(first, "")]
 
 
-def check_raw(signal: Any) -> list[FieldError]:
-    """Check what msgspec passes on raw: free objects must be objects."""
+def check_signal(signal: Any) -> list[FieldError]:
+    """Check what types alone do not say: free objects are objects, parts of a usage fit its whole."""
     errors = []
+    if isinstance(signal, TokenUsage):
+        return [FieldError(name, message) for name, message in check_usage(signal)]
     for name in OBJECTS:
         value = getattr(signal, name, NOTHING)
         if value is not NOTHING and bytes(value)[:1] not in {b"{", b"n"}:

@@ -186,7 +186,8 @@ class _Transaction:
         groups = [(kind, list(group)) for kind, group in groupby(entries, key=lambda entry: type(entry.signal))]
         batches = [(kind, group, self._batch(kind, group)) for kind, group in groups]
         for kind, _, batch in batches:
-            for plugin, recorder in self._ingest.recorders_of(kind, self._enabled):
+            recorders = self._ingest.recorders_of(kind, self._enabled)
+            for plugin, recorder in recorders if _owned(recorders) else ():
                 if recorder.prepare is not None:
                     self._contained(plugin, recorder.prepare, batch)
         for kind, group, batch in batches:
@@ -202,7 +203,7 @@ class _Transaction:
 
     def _record_type(self, kind: type[Signal], group: list[_Entry], batch: Batch) -> None:
         recorders = self._ingest.recorders_of(kind, self._enabled)
-        if not recorders or not recorders[0][1].owner:
+        if not _owned(recorders):
             _reject(group, FieldError("type", f"no enabled plugin records {tag_of(kind)!r}"))
             return
         plugin, owner = recorders[0]
@@ -244,7 +245,7 @@ def _inline_error(entry: _Entry) -> _Entry | None:
         return None
     detail = execution.error
     error = Error(
-        id=detail.id or type(execution.id)(f"{execution.id[:122]}:error"),
+        id=detail.id or f"{execution.id[:122]}:error",
         error_type=detail.error_type or "Error",
         message=detail.message,
         at=detail.at or execution.finished_at or execution.started_at,
@@ -261,6 +262,11 @@ def _inline_error(entry: _Entry) -> _Entry | None:
         attributes=detail.attributes,
     )
     return _Entry(error, entry.source, Outcome(), entry.index, derived=True)
+
+
+def _owned(recorders: Sequence[tuple[str, Recorder]]) -> bool:
+    """Say whether somebody keeps the signals of this type, so that others may count them."""
+    return bool(recorders) and recorders[0][1].owner
 
 
 def _reject(group: Sequence[_Entry], error: FieldError) -> None:

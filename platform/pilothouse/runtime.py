@@ -34,6 +34,7 @@ class Runtime:
     limiter: Any
     switches: Any
     reader: Any
+    reporter: Any
     mailer: Any = None
 
 

@@ -16,6 +16,7 @@ from pilothouse.contract.contributions import (
     LoginMethod,
     Manifest,
     Measure,
+    MeasureSink,
     NavItem,
     Notice,
     NotificationCategory,
@@ -62,8 +63,10 @@ from pilothouse.errors import (
     TooManyRequests,
 )
 from pilothouse.identity.principal import current_principal, require
-from pilothouse.measures import Sum, percentile
+from pilothouse.measures import Deltas, Sum, percentile
 from pilothouse.measures import read as read_measure
+from pilothouse.measures import read_totals
+from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.runtime import runtime
 from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole
 from pilothouse.signals import (
@@ -92,14 +95,14 @@ from pilothouse.work.jobs import enqueue
 from pilothouse.work.mail import send as send_mail
 
 __all__ = [
-    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "PUBLIC", "SECOND", "AdminView", "ApiBlueprint", "Batch", "BeatEntry", "Bulk",
-    "Command", "Conflict", "Credential", "Enricher", "Error", "Event", "EventSignal", "Execution", "FieldError", "Forbidden",
-    "Frame", "HealthCheck", "Id", "Invalid", "Json", "Limit", "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "Millis",
+    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "SECOND", "AdminView", "ApiBlueprint", "Batch", "BeatEntry", "Bulk",
+    "Command", "Conflict", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal", "Execution", "FieldError", "Forbidden",
+    "Frame", "HealthCheck", "Id", "Invalid", "Json", "Limit", "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "MeasureSink", "Millis",
     "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page",
     "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction", "Recorded", "Recorder",
     "Reservation", "Setting", "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "Sum",
     "Task", "TokenUsage", "TooLarge", "TooManyRequests", "after_commit", "audit", "csv_response", "current_principal", "db", "duration",
     "enqueue", "flag", "hookimpl", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names",
-    "new_id", "now", "outranks", "page_of", "parse_id", "percentile", "publish", "raw", "read_cursor", "read_measure", "read_period",
-    "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "unit_of_work", "url", "whole", "write_cursor",
+    "new_id", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish", "raw", "read_cursor", "read_measure", "read_period", "read_totals",
+    "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "to_usd", "unit_of_work", "url", "whole", "write_cursor",
 ]  # fmt: skip

@@ -8,11 +8,12 @@ costs no decoding. A plugin adds a signal type by subclassing `Signal` with a `t
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from pilothouse import clock
+from pilothouse.money import parse_usd
 
 Raw = msgspec.Raw
 NOTHING = msgspec.Raw()
@@ -32,16 +33,29 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=9_007_199_254_740_991)]  # 2**53 - 
 Money = Annotated[str, msgspec.Meta(max_length=40)]
 
 
-class Id(str):
-    """An id: 1 to 128 printable characters without spaces."""
+if TYPE_CHECKING:
+    Id = str
+    Millis = int
+else:
 
-    __slots__ = ()
+    class _Checked(type):
+        """The type of `Id` and `Millis`: msgspec asks our hook for their values, which are plain text and numbers."""
 
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, cls.plain)
 
-class Millis(int):
-    """A moment in Unix milliseconds, decoded from an integer or from RFC 3339 with an offset."""
+        def __call__(cls, value: Any) -> Any:
+            return value
 
-    __slots__ = ()
+    class Id(metaclass=_Checked):
+        """An id: 1 to 128 printable characters without spaces; a `str` at run time."""
+
+        plain = str
+
+    class Millis(metaclass=_Checked):
+        """A moment in Unix milliseconds, decoded from an integer or from RFC 3339 with an offset; an `int` at run time."""
+
+        plain = int
 
 
 def parse_id(value: Any) -> str:
@@ -75,9 +89,9 @@ def parse_time(value: Any) -> int:
 def decode_hook(kind: type, value: Any) -> Any:
     """Decode `Id` and `Millis` for msgspec."""
     if kind is Id:
-        return Id(parse_id(value))
+        return parse_id(value)
     if kind is Millis:
-        return Millis(parse_time(value))
+        return parse_time(value)
     raise NotImplementedError(kind)
 
 
@@ -219,6 +233,21 @@ def json_text(value: msgspec.Raw) -> str | None:
     """Return the JSON text of a `Raw` field for storage, None where it was left out or null."""
     body = bytes(value)
     return None if body in {b"", b"null"} else body.decode()
+
+
+def check_usage(usage: TokenUsage) -> list[tuple[str, str]]:
+    """Return what is wrong with a usage as (field, sentence): parts cannot exceed the whole they are part of."""
+    faults = []
+    if (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0) > usage.prompt_tokens:
+        faults.append(("cached_tokens", "cached and cache-write tokens are part of prompt_tokens and cannot exceed them"))
+    if (usage.reasoning_tokens or 0) > usage.completion_tokens:
+        faults.append(("reasoning_tokens", "are part of completion_tokens and cannot exceed them"))
+    if usage.cost_usd is not None:
+        try:
+            parse_usd(usage.cost_usd)
+        except ValueError as fault:
+            faults.append(("cost_usd", str(fault)))
+    return faults
 
 
 def tag_of(kind: type[Signal]) -> str:

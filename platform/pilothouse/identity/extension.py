@@ -32,7 +32,7 @@ class Sessions(LoginManager):
 
 
 def init_identity(app: Flask) -> None:
-    """Add signing in and its pages; called once, after the database and before plugins' routes (the API is one of them)."""
+    """Add signing in and its pages; called once, after the database and before the routes of plugins."""
     app.before_request(_forget)
     manager: Any = Sessions()  # type: ignore[no-untyped-call]  # Flask-Login has no types
     manager.session_protection = None  # it guards Flask's own session, which holds nobody here

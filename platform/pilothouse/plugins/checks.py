@@ -52,7 +52,7 @@ def check_contributions(plugin: str, found: Mapping[str, tuple[Any, ...]], taken
             if kind in SHARED_SUBJECTS:
                 continue
             name = name_of(kind, item)
-            if kind in PREFIXED and not name.startswith(f"{plugin}."):
+            if kind in PREFIXED and plugin != "core" and not name.startswith(f"{plugin}."):
                 raise PluginError(plugin, f"pilothouse_{kind}: the name {name!r} must start with {plugin + '.'!r}")
             other = taken.setdefault(kind, {}).setdefault(name, plugin)
             if other != plugin or [name_of(kind, i) for i in items].count(name) > 1:

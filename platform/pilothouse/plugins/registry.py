@@ -21,6 +21,7 @@ from pilothouse.plugins.discovery import Candidate
 from pilothouse.plugins.guard import Guard, PluginFailed
 
 SDK_VERSION = "1.0"
+CORE = "core"  # its own contributions come the same way, but nothing works without them
 PREFIX = "pilothouse_"
 RUNTIME_HOOKS = frozenset({"authenticate", "credential", "price", "reserve", "commands"})
 
@@ -118,6 +119,8 @@ def build_registry(candidates: Iterable[Candidate]) -> Registry:
             state.contributions = _collect(state, manager)
             check_contributions(state.name, state.contributions, taken)
         except PluginError as fault:
+            if state.name == CORE:
+                raise
             _fail(state, fault.detail, manager)
     return Registry(ordered, manager)
 

@@ -12,11 +12,12 @@ from typing import IO
 
 import brotli
 import zstandard
-from flask import g, request
+from flask import request
 
 from pilothouse.errors import Malformed, TooLarge, UnsupportedMedia
 
 BLOCK = 64 * 1024
+KEPT = "pilothouse.body"  # where a body that was read stays, in the WSGI environment
 API_LIMIT = 1024 * 1024  # bodies of everything but ingest: forms and JSON of people
 
 
@@ -25,9 +26,9 @@ def read_body(limit: int = API_LIMIT) -> bytes:
 
     Raises TooLarge beyond `limit` bytes, Malformed for a broken compression, UnsupportedMedia for an unknown one.
     """
-    if "body" not in g:
-        g.body = _read(limit)
-    return bytes(g.body)
+    if KEPT not in request.environ:
+        request.environ[KEPT] = _read(limit)
+    return bytes(request.environ[KEPT])
 
 
 def _read(limit: int) -> bytes:

@@ -14,6 +14,7 @@ from pilothouse.ingest import Outcome
 from pilothouse.runtime import runtime
 from pilothouse.web.api import ApiBlueprint
 from pilothouse.web.bodies import read_body
+from pilothouse.web.limits import Limit
 
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -68,7 +69,7 @@ def charge(caller: str, signals: int) -> None:
     """Count signals against PILOTHOUSE_INGEST_RATE where it is set. Raises TooManyRequests."""
     rate = runtime().settings["PILOTHOUSE_INGEST_RATE"]
     if rate:
-        runtime().limiter.hit("ingest", caller, f"{rate}/second", cost=max(signals, 1))
+        runtime().limiter.hit("ingest", caller, Limit(rate, 1), cost=max(signals, 1))
 
 
 def commands_for(token_id: str | None) -> list[dict[str, str]] | None:

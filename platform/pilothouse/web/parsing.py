@@ -42,6 +42,8 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
     """Try each field of a Struct by itself and return all faults, not only the first one that msgspec names."""
     if not isinstance(value, Mapping):
         return [FieldError(path or "body", "must be an object")]
+    if not isinstance(kind, type) or not issubclass(kind, msgspec.Struct):
+        return []
     errors = []
     hints = get_type_hints(kind, include_extras=True)
     for field in msgspec.structs.fields(kind):

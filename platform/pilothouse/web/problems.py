@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, render_template, request
 from jinja2 import TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
@@ -36,9 +36,7 @@ def init_problems(app: Flask) -> None:
 
 def request_id() -> str:
     """Return the id of the running request."""
-    if "request_id" not in g:
-        g.request_id = clock.new_id()
-    return str(g.request_id)
+    return str(request.environ.setdefault("pilothouse.request_id", clock.new_id()))
 
 
 def wants_json() -> bool:

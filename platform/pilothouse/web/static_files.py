@@ -15,6 +15,7 @@ from threading import Lock
 
 from flask import Blueprint, Flask, Response, request, url_for
 
+from pilothouse.access import PUBLIC
 from pilothouse.errors import NotFound
 
 BLUEPRINT = "static_files"
@@ -35,6 +36,8 @@ class StaticFile:
 
 class StaticFiles:
     """The files of all known folders, each read and compressed at its first use."""
+
+    permission = PUBLIC  # style and scripts hold nothing that a visitor of the sign-in page may not see
 
     def __init__(self, *, reread: bool = False) -> None:
         """Start without folders; `reread` looks at the disk each time, for people who edit the files."""

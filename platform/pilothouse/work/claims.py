@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from flask import Flask
@@ -29,7 +29,7 @@ MAX_STARTS = 3
 BACK_OFF_MS = (2 * clock.SECOND, 10 * clock.SECOND)  # before the second and the third start
 
 
-class ClaimLost(PilothouseError):
+class ClaimLostError(PilothouseError):
     """The job belongs to somebody else by now; nothing of this run may be kept."""
 
     code, title = "claim_lost", "The job was given to another worker"
@@ -65,7 +65,7 @@ def claim(job_id: str, worker: str) -> Claim | None:
 
 
 def finish(held: Claim) -> None:
-    """Write the job's end in the open unit of work. Raises ClaimLost, which rolls that back, where it is lost."""
+    """Write the job's end in the open unit of work. Raises ClaimLostError, which rolls that back, where it is lost."""
     _close(held, "done", None, state=DONE, finished_at=clock.now(), lease_until=None)
 
 
@@ -104,12 +104,12 @@ def _mine(held: Claim) -> Update:
     )  # fmt: skip
 
 
-def _close(held: Claim, outcome: str, error: str | None, **values: Any) -> None:
+def _close(held: Claim, outcome: str, reason: str | None, **values: Any) -> None:
     with unit_of_work() as session:
         if not _changed(session, _mine(held).values(**values)):
-            raise ClaimLost(f"job {held.job_id} was given to another worker while {held.worker} ran it")
+            raise ClaimLostError(f"job {held.job_id} was given to another worker while {held.worker} ran it")
         ended = update(JobAttempt).where(JobAttempt.id == held.attempt_id)
-        session.execute(ended.values(outcome=outcome, error=error, finished_at=clock.now()))
+        session.execute(ended.values(outcome=outcome, error=reason, finished_at=clock.now()))
 
 
 def _changed(session: Session, statement: Update) -> bool:
@@ -130,7 +130,7 @@ class Lease:
         self._held = held
         self._over = threading.Event()
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> Self:
         """Start the thread."""
         threading.Thread(target=self._run, name="lease", daemon=True).start()
         return self

@@ -28,7 +28,7 @@ REUSE_S = 20.0  # servers drop idle connections after a minute or more; reconnec
 PORTS = {"smtp": 587, "smtps": 465, "smtp+starttls": 587}  # RFC 6409 and RFC 8314
 
 
-class MailRefused(PilothouseError):
+class MailRefusedError(PilothouseError):
     """The server did not take the mail, and nothing of it was delivered."""
 
     status, code, title = 502, "mail_refused", "The mail server refused the mail"
@@ -37,7 +37,7 @@ class MailRefused(PilothouseError):
 def send(message: EmailMessage) -> None:
     """Send a message, or write it to the outbox; From, Date and Message-ID are added where they are missing.
 
-    Raises MailRefused where it surely was not sent (trying again is safe), Invalid where a header holds a line break.
+    Raises MailRefusedError where it surely was not sent (trying again is safe), Invalid where a header holds a line break.
     Never raises where nobody knows; that is logged.
     """
     runtime().mailer.send(message)
@@ -91,7 +91,7 @@ class Mailer:
             connection.send_message(message, from_addr=parseaddr(self._sender)[1])
         except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as fault:
             self._used_at = time.monotonic()
-            raise MailRefused(f"The mail server said no: {_words(fault)}") from fault
+            raise MailRefusedError(f"The mail server said no: {_words(fault)}") from fault
         except (smtplib.SMTPException, OSError) as fault:
             # It may have been taken: the text may have gone out before the connection broke.
             self._connection = None
@@ -113,7 +113,7 @@ class Mailer:
         try:
             self._connection = connect(server)
         except (smtplib.SMTPException, OSError) as fault:
-            raise MailRefused(f"The mail server {server.hostname} cannot be used: {_words(fault)}") from fault
+            raise MailRefusedError(f"The mail server {server.hostname} cannot be used: {_words(fault)}") from fault
         return self._connection
 
 

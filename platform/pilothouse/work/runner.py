@@ -19,7 +19,7 @@ from pilothouse.errors import StorageFull, StoreAway
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.work import claims
-from pilothouse.work.claims import Claim, ClaimLost, Lease
+from pilothouse.work.claims import Claim, ClaimLostError, Lease
 from pilothouse.work.faults import describe, where
 from pilothouse.work.models import SENT, WAITING, Job
 
@@ -75,7 +75,7 @@ def _settle(app: Flask, held: Claim) -> tuple[Outcome, str | None]:
             claims.postpone(held, reason, SWITCHED_OFF_PAUSE_MS)
             return "postponed", reason
         return _perform(app, held, task)
-    except ClaimLost as lost:
+    except ClaimLostError as lost:
         return "lost", lost.detail
 
 
@@ -89,7 +89,7 @@ def _perform(app: Flask, held: Claim, task: Task) -> tuple[Outcome, str | None]:
             else:
                 task.run(held.payload)
                 claims.finish(held)
-    except ClaimLost:
+    except ClaimLostError:
         raise
     except (StoreAway, StorageFull) as outage:
         db.session.rollback()

@@ -1,0 +1,26 @@
+"""Money: USD as whole nano-dollars inside, as a decimal string with 9 places outside; never a float in sums."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+NANO = 1_000_000_000
+_PLACES = Decimal("0.000000001")
+LARGEST = 9_000_000_000  # dollars; beyond it nano-dollars leave 64 bits
+
+
+def parse_usd(value: str | float) -> int:
+    """Read dollars and round half-even to 9 places. Returns nano-dollars. Raises ValueError for what is no amount."""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("must be a decimal number of dollars") from None
+    if not amount.is_finite() or not 0 <= amount < LARGEST:
+        raise ValueError("must be a finite, not negative number of dollars")
+    return int(amount.quantize(_PLACES, ROUND_HALF_EVEN).scaleb(9))
+
+
+def to_usd(nano: int) -> str:
+    """Write nano-dollars as a decimal string with 9 places."""
+    sign = "-" if nano < 0 else ""
+    return f"{sign}{abs(nano) // NANO}.{abs(nano) % NANO:09d}"

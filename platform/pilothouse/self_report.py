@@ -1,0 +1,107 @@
+"""Pilothouse's reports of itself: its requests, tasks, starts and failures are signals like everybody's.
+
+They go through ingest, but wait in memory first and are stored by a thread of their own every second, so that no request
+pays for being reported. What cannot be stored is dropped: a report about an outage must not make it worse.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from flask import Flask
+
+from pilothouse import clock
+from pilothouse.contract.contributions import Source
+from pilothouse.errors import PilothouseError
+from pilothouse.runtime import runtime
+from pilothouse.signals import Error, Execution, Frame, Id, Millis, Signal, raw
+
+MOST_WAITING = 5_000  # signals in memory; beyond, the oldest are dropped
+PAUSE_S = 1.0
+SOURCE = Source(client="pilothouse")
+ENVIRONMENT = "pilothouse"  # what all self-reports carry, so that they can be told from the user's own work
+
+log = structlog.get_logger("pilothouse.self_report")
+
+
+class Reporter:
+    """Collects signals of one process and stores them from a daemon thread, which starts with the first one."""
+
+    def __init__(self, app: Flask) -> None:
+        """Take the application whose ingest stores the signals."""
+        self._app = app
+        self._waiting: deque[Signal] = deque(maxlen=MOST_WAITING)
+        self._lock = threading.Lock()
+        self._pid = 0
+
+    def add(self, *signals: Signal) -> None:
+        """Report signals; returns at once."""
+        self._waiting.extend(signals)
+        if self._pid != os.getpid():
+            with self._lock:
+                if self._pid != os.getpid():
+                    threading.Thread(target=self._run, name="self-report", daemon=True).start()
+                    self._pid = os.getpid()
+
+    def flush(self) -> int:
+        """Store what waits, now; returns how many signals were taken."""
+        signals = []
+        while self._waiting and len(signals) < MOST_WAITING:
+            signals.append(self._waiting.popleft())
+        if signals:
+            with self._app.app_context():
+                try:
+                    runtime().ingest.submit(enumerate(signals), SOURCE)
+                except PilothouseError as fault:
+                    log.warning("self-report dropped", signals=len(signals), reason=fault.detail)
+        return len(signals)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(PAUSE_S)
+            try:
+                self.flush()
+            except Exception as fault:  # noqa: BLE001 - the thread must live; the fault is logged
+                log.error("self-report failed", exc_info=fault)
+
+
+def failure(fault: BaseException, **fields: Any) -> Error:
+    """Make the error signal of an exception, with its frames from the outermost to the innermost; no local variables."""
+    return Error(
+        id=Id(clock.new_id()),
+        error_type=type(fault).__qualname__[:255],
+        message=str(fault)[:4000],
+        at=Millis(clock.now()),
+        frames=list(_frames(fault)),
+        environment=ENVIRONMENT,
+        **fields,
+    )
+
+
+def run(workflow: str, status: str, started_at: int, **fields: Any) -> Execution:
+    """Make the execution signal of something that Pilothouse did itself and that has ended now."""
+    fields.setdefault("id", Id(clock.new_id()))
+    fields.setdefault("finished_at", Millis(clock.now()))
+    if "attributes" in fields:
+        fields["attributes"] = raw(fields["attributes"])
+    return Execution(
+        workflow=workflow, status=status, started_at=Millis(started_at), environment=ENVIRONMENT, **fields  # type: ignore[arg-type]
+    )
+
+
+def _frames(fault: BaseException) -> Iterable[Frame]:
+    trace = fault.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        yield Frame(
+            file=code.co_filename, function=code.co_qualname, module=module, line=trace.tb_lineno,
+            in_app=module.startswith("pilothouse"),
+        )  # fmt: skip
+        trace = trace.tb_next

@@ -1,0 +1,190 @@
+"""The pytest plugin for us and for plugin authors: an application on a real database, callers of every role, and makers.
+
+It is loaded by its entry point wherever Pilothouse is installed. Every test gets a fresh copy of a migrated SQLite file, so
+tests share nothing. Put `pytest_plugins` nowhere; just name the fixtures.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+SECRET = "0123456789abcdef0123456789abcdef"
+ROLES = ("owner", "admin", "member", "viewer")
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Return the settings of a test application with its data in `folder`."""
+    base64_key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    return {
+        "PILOTHOUSE_DATA_DIR": str(folder),
+        "PILOTHOUSE_SECRET_KEY": SECRET,
+        "PILOTHOUSE_MASTER_KEYS": base64_key,
+        "PILOTHOUSE_BASE_URL": "http://localhost",
+        **more,
+    }
+
+
+def make_app(environ: dict[str, str], plugins: Any = None) -> Flask:
+    """Build an application on settings; the database is not migrated."""
+    from pilothouse.app import create_app
+    from pilothouse.settings import read_settings
+
+    app = create_app(read_settings(environ), plugins)
+    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = False  # a fault must become the answer that users would see
+    return app
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every installed plugin's migrations; made once, copied for each test."""
+    from pilothouse import migrate
+    from pilothouse.db import db
+
+    folder = tmp_path_factory.mktemp("migrated")
+    app = make_app(environment(folder))
+    with app.app_context():
+        migrate.upgrade()
+        db.engine.dispose()
+    return folder / "pilothouse.db"
+
+
+@pytest.fixture
+def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
+    """An application on a fresh database, inside its application context."""
+    from pilothouse.db import db
+
+    shutil.copy(migrated, tmp_path / "pilothouse.db")
+    app = make_app(environment(tmp_path))
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser that is nobody yet."""
+    return app.test_client()
+
+
+@dataclass(slots=True)
+class Api:
+    """A program with an access token: calls return the response; `send` posts signals and returns the answer."""
+
+    client: FlaskClient
+    token: str
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        """Return `get`, `post`, `put`, `patch` or `delete`."""
+
+        def call(path: str, **options: Any) -> Any:
+            headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+            return self.client.open(path, method=method.upper(), headers=headers, **options)
+
+        return call
+
+    def send(self, *signals: dict[str, Any]) -> Any:
+        """Post signals to /api/ingest and return the decoded answer."""
+        response = self.post("/api/ingest", json={"signals": list(signals)})
+        assert response.status_code == 200, response.text  # noqa: S101, PLR2004 - this is a test's own assertion
+        return response.json
+
+
+@pytest.fixture
+def make_token(app: Flask) -> Callable[..., str]:
+    """Make an access token with the given scopes, as the command line does: it acts as owner within them."""
+    from pilothouse.db import unit_of_work
+    from pilothouse.identity.access_tokens import create_token
+
+    def make(*scopes: str) -> str:
+        with unit_of_work():
+            return create_token("test", scopes)[1]
+
+    return make
+
+
+@pytest.fixture
+def api(app: Flask, make_token: Callable[..., str]) -> Api:
+    """A program that may do everything that programs may."""
+    return Api(app.test_client(), make_token("ingest", "read", "write", "admin"))
+
+
+@pytest.fixture
+def as_role(app: Flask) -> Callable[[str], FlaskClient]:
+    """Return a browser that is signed in as a new user of the role; unsafe requests carry its CSRF token by themselves."""
+
+    def browser(role: str) -> FlaskClient:
+        token = open_browser_session(role)
+        client: Any = app.test_client()
+        client.set_cookie("pilothouse_session", token)
+        client.environ_base["HTTP_X_CSRF_TOKEN"] = client.get("/api/auth/me").json["csrf_token"]
+        return client  # type: ignore[no-any-return]
+
+    return browser
+
+
+def open_browser_session(role: str) -> str:
+    """Make a user of the role and return the cookie value of a session of theirs."""
+    from pilothouse import clock
+    from pilothouse.db import unit_of_work
+    from pilothouse.identity.sessions import open_session
+    from pilothouse.identity.users import add_user
+
+    with unit_of_work():
+        user = add_user(f"{role}-{clock.new_id()[-8:]}@example.com", role, name=role.title())  # type: ignore[arg-type]
+        return open_session(user, device="Firefox on Linux", address="127.0.0.1")
+
+
+@pytest.fixture
+def drain(app: Flask) -> Callable[[], int]:
+    """Run every job that is due, also those that they make, here and now; returns how many ran."""
+    from pilothouse.work.runner import drain as run_due
+
+    return lambda: run_due(app)
+
+
+@pytest.fixture
+def mailbox(app: Flask, drain: Callable[[], int]) -> Callable[[], list[Any]]:
+    """Let the jobs run and return the mails that have left, the oldest first."""
+    from email import message_from_bytes, policy
+
+    from pilothouse.runtime import runtime
+
+    def read() -> list[Any]:
+        drain()
+        files = sorted((runtime().settings.data_dir / "outbox").glob("*.eml"))
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in files]
+
+    return read
+
+
+@contextmanager
+def count_queries() -> Iterator[list[str]]:
+    """Collect the SQL statements that run inside the block."""
+    from pilothouse.db import db
+    from sqlalchemy import event
+
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")):
+            statements.append(statement)
+
+    engine = db.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

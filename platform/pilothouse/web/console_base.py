@@ -1,0 +1,124 @@
+"""The base of every page: deny by default, one permission a page or act, and a failing page that is only itself a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from flask import Response, redirect, render_template, request
+from flask_admin import BaseView
+from flask_admin import expose as expose
+from jinja2 import Environment
+from werkzeug.exceptions import HTTPException
+
+from pilothouse.access import Permission
+from pilothouse.db import db, explain
+from pilothouse.errors import NotFound, NotSignedIn, PilothouseError
+from pilothouse.identity.principal import current_principal, require
+from pilothouse.plugins.switches import is_enabled
+from pilothouse.runtime import application, runtime
+from pilothouse.web.live import ASYNC, fragment, live_page
+from pilothouse.web.problems import TYPE_BASE, request_id
+
+F = TypeVar("F", bound=Callable[..., Any])
+CORE = "core"
+NO_STATIC = "/-/none"  # a non-empty path without a folder keeps Flask-Admin from serving its own 21 MB of static files
+
+
+def needs(permission: str) -> Callable[[F], F]:
+    """Say that a handler needs another permission than its page; stands below `@expose`."""
+
+    def state(handler: F) -> F:
+        handler.permission = permission  # type: ignore[attr-defined]
+        return handler
+
+    return state
+
+
+class ConsoleMixin:
+    """What all pages share. `permission` is the name of the permission that each handler needs, unless it says another.
+
+    `plugin` is set when the page is added. `title` is the page's name, `path` its address without a slash at the end.
+    """
+
+    permission = ""  # nobody has it: a page that states none is closed, and the application does not start with it
+    plugin = CORE
+    title = ""
+    path = ""
+
+    def permission_for(self, handler: str) -> str:
+        """Return the name of the permission that a handler needs."""
+        return str(getattr(getattr(type(self), handler), "permission", self.permission))
+
+    def may(self, permission: str) -> bool:
+        """Say whether the reader has a permission; templates ask it to leave out what would be refused."""
+        principal = current_principal()
+        found: Permission = runtime().registry.permission(permission)
+        return principal is not None and principal.may(found)
+
+    def is_accessible(self) -> bool:
+        """Say whether the reader may open the page at all."""
+        return self.may(self.permission)
+
+    def _handle_view(self, name: str, **_arguments: Any) -> Any:
+        if self.plugin != CORE and not is_enabled(self.plugin):
+            raise NotFound(f"The plugin {self.plugin} is switched off.")
+        try:
+            require(self.permission_for(name))
+        except NotSignedIn:
+            if request.method != "GET" or fragment() or request.headers.get(ASYNC):
+                raise
+            return redirect(f"/login?next={quote(request.full_path.rstrip('?'), safe='/')}", HTTPStatus.SEE_OTHER)
+        return None
+
+    def _run_view(self, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(self, *args, **kwargs)
+        except (PilothouseError, HTTPException):
+            raise
+        except Exception as fault:
+            if self.plugin == CORE or explain(fault) is not None:
+                raise
+            # A plugin's page may fail in any way; it must stay that page's own failure.
+            return self._failed(getattr(handler, "__name__", "page"), fault)
+
+    def _failed(self, handler: str, fault: Exception) -> Response:
+        db.session.rollback()
+        runtime().registry.guard.note(self.plugin, f"page {handler}", fault)
+        problem = {
+            "type": f"{TYPE_BASE}plugin", "title": f"{self.title or self.plugin} could not be shown",
+            "status": HTTPStatus.INTERNAL_SERVER_ERROR.value, "request_id": request_id(),
+            "detail": f"The plugin {self.plugin} failed on this page. The rest of the console works; the log has the reason.",
+        }  # fmt: skip
+        return Response(render_template("ph/error.html", problem=problem), problem["status"])
+
+    def live(
+        self, page: str, rows: str, topics: tuple[str, ...], query: Callable[[], Mapping[str, Any]], **options: Any
+    ) -> Response:
+        """Answer a live page; see `live.live_page`."""
+        return live_page(page, rows, topics, query, render=self.render, **options)
+
+
+class ConsoleView(ConsoleMixin, BaseView):
+    """A page with handlers of its own: live lists, analytics, flows. Subclasses set `title`, `path`, `permission`."""
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        """Take the endpoint's name; `AdminView.name` sets it where a plugin offers the page."""
+        BaseView.__init__(self, name=self.title, endpoint=endpoint, url=self.path, static_url_path=NO_STATIC)
+
+    def render(self, template: str, **shown: Any) -> str:
+        """Render a template; for a peek only its block `content`, so that there is one detail view and not two."""
+        if fragment() == "peek":
+            return render_block(application().jinja_env, template, "content", {**shown, "admin_view": self})
+        return str(BaseView.render(self, template, **shown))
+
+
+def render_block(environment: Environment, template: str, block: str, shown: Mapping[str, Any]) -> str:
+    """Render one block of a template with all that templates usually get."""
+    app = application()
+    found = environment.get_template(template)
+    values = dict(shown)
+    app.update_template_context(values)
+    return "".join(found.blocks[block](found.new_context(values)))

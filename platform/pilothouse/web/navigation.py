@@ -1,0 +1,107 @@
+"""The sidebar: what plugins offer, in sections of a fixed order, filtered by what the reader may open.
+
+Badges are counts that plugins answer. They run through the guard and are kept for two seconds, so that a page with
+many of them costs no more than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flask import request, url_for
+from werkzeug.routing import BuildError
+
+from pilothouse import clock
+from pilothouse.access import Principal
+from pilothouse.contract.contributions import NavItem
+from pilothouse.plugins.guard import PluginFailed
+from pilothouse.plugins.switches import is_enabled
+from pilothouse.runtime import runtime
+
+SECTIONS = ("Monitor", "Insights", "Workspace")  # in this order; sections of plugins' own follow by name
+KEPT = 2 * clock.SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as the reader sees it."""
+
+    title: str
+    url: str
+    endpoint: str
+    icon: str
+    keys: str
+    active: bool
+    badge: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A headed group of entries."""
+
+    title: str
+    items: list[Entry]
+
+
+@dataclass(slots=True)
+class Navigation:
+    """The sidebar of one application, with the badges it counted last."""
+
+    _badges: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+
+    def sections(self, principal: Principal | None) -> list[Section]:
+        """Return the sections that the principal may open something of, with the current page marked."""
+        if principal is None:
+            return []
+        groups: dict[str, list[Entry]] = {}
+        for plugin, item in sorted(_offered(principal), key=lambda pair: (pair[1].order, pair[1].title)):
+            entry = self._entry(plugin, item)
+            if entry is not None:
+                groups.setdefault(item.section, []).append(entry)
+        names = [*SECTIONS, *sorted(groups.keys() - set(SECTIONS))]
+        return [Section(name, groups[name]) for name in names if name in groups]
+
+    def _entry(self, plugin: str, item: NavItem) -> Entry | None:
+        try:
+            url = url_for(item.endpoint)
+        except BuildError:  # the page could not be added; the Plugins page says why
+            return None
+        active = (request.blueprint or "") == item.endpoint.split(".")[0] and not _better_match(item, url)
+        return Entry(item.title, url, item.endpoint, item.icon, item.keys, active, self._badge(plugin, item))
+
+    def _badge(self, plugin: str, item: NavItem) -> int | None:
+        if item.badge is None:
+            return None
+        now = clock.now()
+        counted_at, number = self._badges.get(item.endpoint, (0, None))
+        if now - counted_at < KEPT:
+            return number
+        try:
+            number = runtime().registry.guard.call(plugin, f"badge {item.title}", item.badge)
+        except PluginFailed:
+            number = None
+        self._badges[item.endpoint] = (now, number)
+        return number
+
+
+def _better_match(item: NavItem, url: str) -> bool:
+    """Say whether the page lies elsewhere in a blueprint that has several entries."""
+    same = [
+        other for _, other in runtime().registry.all("navigation")
+        if other.endpoint != item.endpoint and other.endpoint.split(".")[0] == item.endpoint.split(".")[0]
+    ]
+    return bool(same) and not request.path.startswith(url)
+
+
+def _offered(principal: Principal) -> list[tuple[str, NavItem]]:
+    registry = runtime().registry
+    return [
+        (plugin, item)
+        for plugin, item in registry.all("navigation")
+        if principal.may(registry.permission(item.permission)) and (plugin == "core" or is_enabled(plugin))
+    ]
+
+
+def first_page(navigation: Navigation, principal: Principal) -> str | None:
+    """Return the address of the first page that the principal may open."""
+    return next((entry.url for section in navigation.sections(principal) for entry in section.items), None)

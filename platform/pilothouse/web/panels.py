@@ -1,0 +1,42 @@
+"""Cards that plugins put on each other's pages: each runs through the guard, and a failing one is only itself a gap."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from pilothouse.contract.contributions import Panel
+from pilothouse.identity.principal import current_principal
+from pilothouse.plugins.guard import PluginFailed
+from pilothouse.plugins.switches import is_enabled
+from pilothouse.runtime import runtime
+from pilothouse.web.icons import icon
+
+
+def panels(slot: str, subject_id: str = "") -> Markup:
+    """Render the panels of a slot for a subject, in their order; those that the reader may not see are absent."""
+    return Markup("").join(_rendered(plugin, panel, subject_id) for plugin, panel in _shown(slot))
+
+
+def _shown(slot: str) -> list[tuple[str, Panel]]:
+    registry, principal = runtime().registry, current_principal()
+    if principal is None:
+        return []
+    found = [
+        (plugin, panel)
+        for plugin, panel in registry.all("panels")
+        if panel.slot == slot and principal.may(registry.permission(panel.permission)) and is_enabled(plugin)
+    ]
+    return sorted(found, key=lambda pair: (pair[1].order, pair[1].name))
+
+
+def _rendered(plugin: str, panel: Panel, subject_id: str) -> Markup:
+    try:
+        shown = runtime().registry.guard.call(plugin, f"panel {panel.name}", panel.render, subject_id)
+    except PluginFailed:
+        words = 'Could not load {}.</div><a class="btn small" href="">Retry</a></div>'
+        return Markup('<div class="callout t-warn" role="status">{}<div>' + words).format(icon("alert"), _title(panel))
+    return Markup("") if shown is None else Markup("{}").format(shown)
+
+
+def _title(panel: Panel) -> str:
+    return panel.name.split(".")[-1].replace("_", " ")

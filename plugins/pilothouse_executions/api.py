@@ -1,0 +1,366 @@
+"""The HTTP endpoints of executions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from flask import Response
+from pilothouse.sdk import (
+    DEFAULT_LIMIT,
+    FINAL,
+    ApiBlueprint,
+    Invalid,
+    Limit,
+    Moment,
+    Page,
+    Source,
+    csv_response,
+    current_principal,
+    now,
+    page_of,
+    parse_id,
+    read_cursor,
+    read_period,
+    require,
+    runtime,
+    to_rfc3339,
+    to_usd,
+)
+from pilothouse.sdk import new_id as make_id
+from pilothouse_executions import queries, service
+from pilothouse_executions.queries import Filters
+
+VIEW, CHANGE, REPORT = "executions.runs.view", "executions.runs.control", "executions.runs.report"
+TOPICS = (service.TOPIC,)
+STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "lost")
+EXPORTED = (
+    "id", "workflow", "status", "trigger", "agent", "user", "session", "environment", "release", "parent_id", "started_at",
+    "finished_at", "duration_ms", "error_count", "total_tokens", "cost_usd", "created_at",
+)  # fmt: skip
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    """Filters of the list; `status` may repeat. `q` is a part of workflow, agent or id."""
+
+    status: list[str] = []
+    workflow: str | None = None
+    agent: str | None = None
+    environment: str | None = None
+    q: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    range: str | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: str | None = None
+
+    def filters(self) -> Filters:
+        """Return the filters. Raises Invalid for a status that does not exist."""
+        unknown = [status for status in self.status if status not in STATUSES]
+        if unknown:
+            raise Invalid.field("status", f"must be one of {', '.join(STATUSES)}")
+        since, until = self.since, self.until
+        if self.range is not None:
+            period = read_period(self.range, self.since, self.until)
+            since, until = Moment(period.since), self.until
+        return Filters(tuple(self.status), self.workflow, self.agent, self.environment, self.q, since, until)
+
+
+class StatsQuery(msgspec.Struct, frozen=True):
+    """The period."""
+
+    range: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    workflow: str | None = None
+    agent: str | None = None
+    environment: str | None = None
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    """A named kind of work."""
+
+    id: str
+    name: str
+    created_at: str
+
+
+class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution; durations in ms, times RFC 3339, money a decimal string."""
+
+    id: str
+    workflow_id: str | None
+    workflow: str | None
+    status: str
+    trigger: str | None
+    agent: str | None
+    user: str | None
+    session: str | None
+    environment: str | None
+    release: str | None
+    parent_id: str | None
+    started_at: str | None
+    finished_at: str | None
+    duration_ms: int | None
+    attributes: Any
+    error_count: int
+    total_tokens: int
+    cost_usd: str | None
+    created_at: str
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of an execution."""
+
+    id: str
+    execution_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    status: str
+    started_at: str | None
+    finished_at: str | None
+    duration_ms: int | None
+    input: Any
+    output: Any
+    attributes: Any
+
+
+class ErrorSummary(msgspec.Struct, frozen=True):
+    """One error of an execution."""
+
+    id: str
+    error_type: str
+    message: str
+    created_at: str
+
+
+class UsageTotals(msgspec.Struct, frozen=True):
+    """The sum of an execution's token usage."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: str = "0.000000000"
+    unpriced_records: int = 0
+
+
+class ExecutionDetail(ExecutionRecord, frozen=True, kw_only=True):
+    """One execution with all that belongs to it."""
+
+    input: Any
+    output: Any
+    steps: list[StepRecord]
+    errors: list[ErrorSummary]
+    token_usage: UsageTotals
+
+
+class StatsRecord(msgspec.Struct, frozen=True):
+    """Figures of a period."""
+
+    total: int
+    by_status: dict[str, int]
+    success_rate: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    running: int
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+
+
+class CommandRecord(msgspec.Struct, frozen=True):
+    """A command on its way to the client."""
+
+    id: str
+    execution_id: str
+    command: str
+    reason: str
+    created_at: str
+
+
+def blueprint() -> ApiBlueprint:
+    """Make the blueprint."""
+    bp = ApiBlueprint("executions")
+    bp.get("/workflows", permission=VIEW)(list_workflows)
+    bp.get("/executions", permission=VIEW, topics=TOPICS)(list_executions)
+    bp.get("/executions/stats", permission=VIEW)(stats)
+    bp.get("/executions/export.csv", permission=VIEW)(export)
+    bp.post("/executions", permission=REPORT, status=201, transaction=False)(create)
+    bp.get("/executions/<execution_id>", permission=VIEW)(show)
+    bp.patch("/executions/<execution_id>", permission=REPORT, transaction=False)(change)
+    bp.post("/executions/<execution_id>/cancel", permission=CHANGE)(cancel)
+    bp.post("/executions/<execution_id>/rerun", permission=CHANGE, status=202)(rerun)
+    return bp
+
+
+def list_workflows() -> Page[Workflow]:
+    """List the workflows by name."""
+    return Page([Workflow(row.id, row.name, to_rfc3339(row.created_at)) for row in queries.workflows()])
+
+
+def list_executions(query: ListQuery) -> Page[ExecutionRecord]:
+    """List executions, newest first."""
+    after = read_cursor(query.cursor) if query.cursor else None
+    rows, cursor = page_of(queries.page(query.filters(), query.limit, after), query.limit, lambda r: (r.sorted_at, r.id))
+    return Page([ExecutionRecord(**_fields(row)) for row in rows], cursor)
+
+
+def stats(query: StatsQuery) -> StatsRecord:
+    """Figures of the executions that started in a period, exact to the minute."""
+    period = read_period(query.range, query.since, query.until)
+    filters = Filters(workflow=query.workflow, agent=query.agent, environment=query.environment)
+    found = queries.stats(period, filters)
+    return StatsRecord(
+        found.total, found.by_status, found.success_rate, found.p50_ms, found.p95_ms, found.p99_ms, found.running
+    )
+
+
+def export(query: ListQuery) -> Response:
+    """Stream the filtered list as CSV."""
+    return csv_response("executions.csv", EXPORTED, _exported(queries.stream(query.filters())))
+
+
+def show(execution_id: str) -> ExecutionDetail:
+    """One execution with its steps, errors and token usage."""
+    row = queries.get(execution_id)
+    totals = queries.usage(execution_id)
+    return ExecutionDetail(
+        **_fields(row),
+        input=_json(row.input),
+        output=_json(row.output),
+        steps=[_step(step) for step in queries.steps(execution_id)],
+        errors=[ErrorSummary(e.id, e.error_type, e.message, to_rfc3339(e.at)) for e in queries.errors(execution_id)],
+        token_usage=_usage(totals) if totals else UsageTotals(),
+    )
+
+
+def create(body: dict[str, Any]) -> ExecutionDetail:
+    """Report an execution: the fields of the `execution` signal, `id` optional.
+
+    `started_at` and `finished_at` are filled in with the server's time where the status calls for them.
+    """
+    body = {"id": make_id(), **body}
+    _submit(_with_times(body))
+    return show(str(body["id"]))
+
+
+def change(execution_id: str, body: dict[str, Any]) -> ExecutionDetail:
+    """Report more about an execution: any fields of the `execution` signal. A final status is never undone."""
+    row = queries.get(execution_id)
+    if body.get("id", execution_id) != execution_id:
+        raise Invalid.field("id", "cannot be changed")
+    status = row.status if row.status != "lost" else "running"
+    _submit(_with_times({"workflow": row.workflow, "status": status, **body, "id": execution_id}, row.started_at, row.finished_at))
+    return show(execution_id)
+
+
+def cancel(execution_id: str, body: Reason) -> ExecutionDetail:
+    """Cancel an execution at once; its client is told with its next report. 409 where it is finished."""
+    service.cancel(execution_id, body.reason, require(CHANGE))
+    return show(execution_id)
+
+
+def rerun(execution_id: str, body: Reason) -> CommandRecord:
+    """Ask the client that reported an execution to run it again."""
+    command = service.rerun(execution_id, body.reason, require(CHANGE))
+    return CommandRecord(command.id, execution_id, command.command, command.reason, to_rfc3339(command.created_at))
+
+
+def _with_times(body: dict[str, Any], started_at: int | None = None, finished_at: int | None = None) -> dict[str, Any]:
+    at = now()
+    status = body.get("status")
+    if status not in {None, "queued"} and body.get("started_at") is None and started_at is None:
+        body["started_at"] = at
+    if status in FINAL and body.get("finished_at") is None and finished_at is None:
+        body["finished_at"] = at
+    return body
+
+
+def _submit(body: dict[str, Any]) -> None:
+    """Send one execution through ingest, as every other source does. Raises Invalid with every wrong field."""
+    parse_id_of(body)
+    principal = current_principal()
+    items, outcome = runtime().reader.read_json(msgspec.json.encode({"signals": [{**body, "type": "execution"}]}))
+    if not outcome.rejected:
+        outcome = runtime().ingest.submit(items, Source(principal.token_id if principal else None, "api"), outcome)
+    if outcome.rejected:
+        errors = outcome.rejected[0].errors
+        raise Invalid("; ".join(f"{error.path}: {error.message}" for error in errors), errors)
+
+
+def parse_id_of(body: dict[str, Any]) -> None:
+    """Check the id. Raises Invalid."""
+    try:
+        parse_id(body["id"])
+    except ValueError as fault:
+        raise Invalid.field("id", str(fault)) from None
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "workflow_id": row.workflow_id,
+        "workflow": row.workflow,
+        "status": row.status,
+        "trigger": row.trigger,
+        "agent": row.agent,
+        "user": row.user,
+        "session": row.session,
+        "environment": row.environment,
+        "release": row.release,
+        "parent_id": row.parent_id,
+        "started_at": _time(row.started_at),
+        "finished_at": _time(row.finished_at),
+        "duration_ms": _duration(row),
+        "attributes": _json(row.attributes),
+        "error_count": row.error_count,
+        "total_tokens": row.total_tokens,
+        "cost_usd": None if row.cost_nano is None else to_usd(row.cost_nano),
+        "created_at": to_rfc3339(row.created_at),
+    }
+
+
+def _exported(rows: Iterator[Any]) -> Iterator[Sequence[Any]]:
+    for row in rows:
+        fields = _fields(row)
+        yield [fields[name] for name in EXPORTED]
+
+
+def _step(step: Any) -> StepRecord:
+    return StepRecord(
+        id=step.id, execution_id=step.execution_id, parent_id=step.parent_id, name=step.name, kind=step.kind,
+        status=step.status, started_at=_time(step.started_at), finished_at=_time(step.finished_at), duration_ms=_duration(step),
+        input=_json(step.input), output=_json(step.output), attributes=_json(step.attributes),
+    )  # fmt: skip
+
+
+def _usage(row: Any) -> UsageTotals:
+    return UsageTotals(
+        row.calls, row.prompt_tokens, row.completion_tokens, row.prompt_tokens + row.completion_tokens, row.cached_tokens,
+        row.cache_write_tokens, row.reasoning_tokens, to_usd(row.cost_nano), row.unpriced_records,
+    )  # fmt: skip
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else to_rfc3339(at)
+
+
+def _duration(row: Any) -> int | None:
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return max(row.finished_at - row.started_at, 0)
+
+
+def _json(text: str | None) -> Any:
+    """Pass stored JSON on as it is: it was checked when it came in."""
+    return None if text is None else msgspec.Raw(text.encode())

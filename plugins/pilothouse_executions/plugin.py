@@ -1,0 +1,114 @@
+"""The executions plugin: who it is and what it adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from flask import Blueprint
+from pilothouse.sdk import (
+    MINUTE,
+    BeatEntry,
+    Command,
+    Error,
+    Event,
+    Manifest,
+    Measure,
+    Model,
+    Permission,
+    Recorder,
+    Setting,
+    Step,
+    Task,
+    TokenUsage,
+    duration,
+    hookimpl,
+    roles_from,
+)
+from pilothouse.sdk import Execution as ExecutionSignal
+from pilothouse_executions import api, counting, recorder, service, tasks
+from pilothouse_executions.events import CommandGiven, Failed, Finished, Lost
+from pilothouse_executions.models import MODELS
+
+
+@hookimpl
+def pilothouse_manifest() -> Manifest:
+    """Say who the plugin is."""
+    return Manifest("executions", "Executions", "Workflows, their runs and the steps of each run, live.")
+
+
+@hookimpl
+def pilothouse_settings() -> Iterable[Setting]:
+    """Return the settings."""
+    return [
+        Setting("PILOTHOUSE_LOST_AFTER", duration, 30 * MINUTE, "Silence after which a running execution is marked lost")
+    ]
+
+
+@hookimpl
+def pilothouse_models() -> Iterable[type[Model]]:
+    """Return the tables."""
+    return MODELS
+
+
+@hookimpl
+def pilothouse_migrations() -> Path:
+    """Return the folder of revisions."""
+    return Path(__file__).parent / "migrations"
+
+
+@hookimpl
+def pilothouse_recorders() -> Iterable[Recorder]:
+    """Return what records executions and steps, and what counts errors and usage of them."""
+    return [
+        Recorder(ExecutionSignal, recorder.record_executions, owner=True, prepare=recorder.link_executions),
+        Recorder(Step, recorder.record_steps, owner=True, prepare=recorder.link_children),
+        Recorder(Error, recorder.count_errors, prepare=recorder.link_children),
+        Recorder(TokenUsage, recorder.count_usage, prepare=recorder.link_children),
+    ]
+
+
+@hookimpl
+def pilothouse_measures() -> Iterable[Measure]:
+    """Return the measures."""
+    return counting.MEASURES
+
+
+@hookimpl
+def pilothouse_permissions() -> Iterable[Permission]:
+    """Return the permissions."""
+    return [
+        Permission(api.VIEW, "See executions", roles_from("viewer"), "read"),
+        Permission(api.CHANGE, "Cancel and rerun executions", roles_from("member"), "write"),
+        Permission(api.REPORT, "Report executions", roles_from("member"), "write", or_scope="ingest"),
+    ]
+
+
+@hookimpl
+def pilothouse_api_blueprints() -> Iterable[Blueprint]:
+    """Return the endpoints."""
+    return [api.blueprint()]
+
+
+@hookimpl
+def pilothouse_tasks() -> Iterable[Task]:
+    """Return the tasks."""
+    return [Task("executions.mark_lost", tasks.mark_lost)]
+
+
+@hookimpl
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
+    """Return the schedule."""
+    return [BeatEntry("executions.mark_lost", "executions.mark_lost", every_s=10)]
+
+
+@hookimpl
+def pilothouse_events() -> Iterable[type[Event]]:
+    """Return what is published."""
+    return [Finished, Failed, Lost, CommandGiven]
+
+
+@hookimpl
+def pilothouse_commands(token_id: str) -> Iterable[Command] | None:
+    """Hand over what people want of the executions that a token reported."""
+    return service.deliver_commands(token_id)

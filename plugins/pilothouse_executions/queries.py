@@ -1,0 +1,213 @@
+"""Reading executions: filters, keyset pages, one execution with all that belongs to it, statistics from roll-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pilothouse.sdk import NotFound, Period, Sum, db, percentile, read_totals
+from pilothouse_executions.counting import COUNT, DURATION, MICROSECONDS
+from pilothouse_executions.models import (
+    Execution,
+    ExecutionError,
+    ExecutionLabel,
+    ExecutionUsage,
+    Step,
+    Workflow,
+)
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
+
+CHUNK = 1_000  # rows a step of a streamed export reads
+MOST_CANDIDATES = 1_000  # workflows or agents whose name holds the searched text
+
+LISTED = (
+    Execution.id, Execution.workflow_id, Workflow.name.label("workflow"), Execution.status, Execution.trigger, Execution.agent,
+    Execution.user, Execution.session, Execution.environment, Execution.release, Execution.parent_id, Execution.started_at,
+    Execution.finished_at, Execution.sorted_at, Execution.created_at, Execution.attributes, Execution.error_count,
+    Execution.total_tokens, Execution.cost_nano, Execution.reported,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which executions; times in ms, `since` inclusive, `until` exclusive. `q` is a part of workflow, agent or id."""
+
+    status: tuple[str, ...] = ()
+    workflow: str | None = None
+    agent: str | None = None
+    environment: str | None = None
+    q: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+    def without(self, *names: str) -> Filters:
+        """Return the filters without some of them."""
+        empty: dict[str, Any] = {name: () if name == "status" else None for name in names}
+        return replace(self, **empty)
+
+
+def page(filters: Filters, limit: int, after: tuple[int, str] | None = None) -> list[Row[Any]]:
+    """Return up to `limit + 1` executions, newest first, after the cursor."""
+    statement = _listed(filters).order_by(Execution.sorted_at.desc(), Execution.id.desc()).limit(limit + 1)
+    if after is not None:
+        statement = statement.where(tuple_(Execution.sorted_at, Execution.id) < after)
+    return list(db.session().execute(statement))
+
+
+def newer(filters: Filters, limit: int, before: tuple[int, str]) -> list[Row[Any]]:
+    """Return up to `limit + 1` executions just newer than the cursor, oldest of them first."""
+    statement = _listed(filters).where(tuple_(Execution.sorted_at, Execution.id) > before)
+    return list(db.session().execute(statement.order_by(Execution.sorted_at, Execution.id).limit(limit + 1)))
+
+
+def stream(filters: Filters) -> Iterator[Row[Any]]:
+    """Yield every matching execution, newest first, in keyset chunks: no transaction stays open between them."""
+    after: tuple[int, str] | None = None
+    while True:
+        rows = page(filters, CHUNK, after)
+        db.session().rollback()
+        yield from rows[:CHUNK]
+        if len(rows) <= CHUNK:
+            return
+        after = (rows[CHUNK - 1].sorted_at, rows[CHUNK - 1].id)
+
+
+def get(execution_id: str) -> Row[Any]:
+    """Return one execution with input and output. Raises NotFound."""
+    statement = select(*LISTED, Execution.input, Execution.output).outerjoin(
+        Workflow, Workflow.id == Execution.workflow_id
+    )
+    row = db.session().execute(statement.where(Execution.id == execution_id)).first()
+    if row is None:
+        raise NotFound(f"There is no execution {execution_id}.")
+    return row
+
+
+def steps(execution_id: str) -> list[Step]:
+    """Return an execution's steps in the order of their start."""
+    found = db.session().scalars(select(Step).where(Step.execution_id == execution_id)).all()
+    return sorted(found, key=lambda step: (step.started_at or step.created_at, step.created_at, step.id))
+
+
+def errors(execution_id: str) -> list[ExecutionError]:
+    """Return an execution's errors, the first one first."""
+    statement = select(ExecutionError).where(ExecutionError.execution_id == execution_id)
+    return list(db.session().scalars(statement.order_by(ExecutionError.at, ExecutionError.id)))
+
+
+def usage(execution_id: str) -> ExecutionUsage | None:
+    """Return the sum of an execution's token usage."""
+    return db.session().get(ExecutionUsage, execution_id)
+
+
+def workflows() -> list[Row[Any]]:
+    """Return all workflows by name, each with its id and when it was first seen."""
+    return list(db.session().execute(select(Workflow.id, Workflow.name, Workflow.created_at).order_by(Workflow.name)))
+
+
+def labels(kind: str) -> list[str]:
+    """Return all agents, environments or triggers that were ever reported."""
+    statement = select(ExecutionLabel.name).where(ExecutionLabel.kind == kind).order_by(ExecutionLabel.name)
+    return list(db.session().scalars(statement.limit(MOST_CANDIDATES)))
+
+
+def children(execution_id: str) -> list[Row[Any]]:
+    """Return the executions that name this one as their parent, the first 100."""
+    statement = select(Execution.id, Execution.status, Workflow.name.label("workflow"))
+    statement = statement.outerjoin(Workflow, Workflow.id == Execution.workflow_id)
+    statement = statement.where(Execution.parent_id == execution_id).order_by(Execution.sorted_at).limit(100)
+    return list(db.session().execute(statement))
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of a period; durations in ms, None where nothing finished."""
+
+    total: int
+    by_status: dict[str, int]
+    success_rate: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    running: int
+
+
+def stats(period: Period, filters: Filters | None = None) -> Stats:
+    """Return statistics of the executions that started in the period; roll-ups only, so exact to the minute."""
+    filters = filters or Filters()
+    by_status: dict[str, int] = {}
+    for dimensions, entry in read_totals(COUNT, period.since, period.until).items():
+        if _matches(dimensions, filters):
+            by_status[str(dimensions[1])] = by_status.get(str(dimensions[1]), 0) + entry.count
+    durations = Sum()
+    for dimensions, entry in read_totals(DURATION, period.since, period.until).items():
+        if _matches(dimensions, filters):
+            durations.add(entry.count, entry.total, entry.sketch)
+    by_status = {status: count for status, count in sorted(by_status.items()) if count}
+    ended = sum(by_status.get(status, 0) for status in ("succeeded", "failed", "timed_out", "cancelled", "lost"))
+    p50, p95, p99 = (_milliseconds(percentile(durations.sketch, fraction)) for fraction in (0.5, 0.95, 0.99))
+    rate = by_status.get("succeeded", 0) / ended if ended else None
+    return Stats(sum(by_status.values()), by_status, rate, p50, p95, p99, by_status.get("running", 0))
+
+
+def _milliseconds(microseconds: float | None) -> float | None:
+    return None if microseconds is None else round(microseconds / MICROSECONDS, 3)
+
+
+def _matches(dimensions: Sequence[str | None], filters: Filters) -> bool:
+    wanted = (filters.workflow, None, filters.agent, filters.environment)
+    return all(want is None or want == have for want, have in zip(wanted, dimensions, strict=True))
+
+
+def _listed(filters: Filters) -> Select[Any]:
+    statement = select(*LISTED).outerjoin(Workflow, Workflow.id == Execution.workflow_id)
+    return statement.where(*_conditions(filters))
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.status:
+        conditions.append(Execution.status.in_(filters.status))
+    if filters.workflow is not None:
+        conditions.append(Execution.workflow_id == _workflow_id(filters.workflow))
+    if filters.agent is not None:
+        conditions.append(Execution.agent == filters.agent)
+    if filters.environment is not None:
+        conditions.append(Execution.environment == filters.environment)
+    if filters.since is not None:
+        conditions.append(Execution.sorted_at >= filters.since)
+    if filters.until is not None:
+        conditions.append(Execution.sorted_at < filters.until)
+    if filters.q:
+        conditions.append(_contains(filters.q))
+    return conditions
+
+
+def _workflow_id(name_or_id: str) -> str:
+    """Return a workflow's id by its name or its id; an unknown one matches nothing."""
+    statement = select(Workflow.id).where(or_(Workflow.name == name_or_id, Workflow.id == name_or_id))
+    return db.session().scalar(statement) or ""
+
+
+def _contains(text: str) -> ColumnElement[bool]:
+    """Match a part of workflow, agent or id without regard to case.
+
+    Names are searched in their short tables first, so that the big one is asked by equality on its indexes.
+    """
+    pattern = f"%{_escaped(text.lower())}%"
+    names = select(Workflow.id).where(func.lower(Workflow.name).like(pattern, escape="\\"))
+    workflow_ids = list(db.session().scalars(names.limit(MOST_CANDIDATES)))
+    labels_ = select(ExecutionLabel.name).where(
+        ExecutionLabel.kind == "agent", func.lower(ExecutionLabel.name).like(pattern, escape="\\")
+    )
+    agents = list(db.session().scalars(labels_.limit(MOST_CANDIDATES)))
+    return or_(
+        Execution.workflow_id.in_(workflow_ids) if workflow_ids else false(),
+        and_(Execution.agent.is_not(None), Execution.agent.in_(agents)) if agents else false(),
+        func.lower(Execution.id).like(pattern, escape="\\"),
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,135 @@
+"""Acting on executions: cancel, rerun, commands for clients, marking silent ones lost. Writes inside the caller's unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pilothouse.sdk import (
+    FINAL,
+    Command,
+    Conflict,
+    Deltas,
+    NotFound,
+    Principal,
+    after_commit,
+    audit,
+    db,
+    lock_writers,
+    new_id,
+    now,
+    publish,
+    runtime,
+    unit_of_work,
+)
+from pilothouse_executions import counting
+from pilothouse_executions.events import CommandGiven, Finished, Lost
+from pilothouse_executions.models import Execution, ExecutionCommand, Workflow
+from sqlalchemy import select
+
+MOST_LOST = 500  # executions that one sweep marks: bounds its transaction
+TOPIC = "executions"
+
+
+def cancel(execution_id: str, reason: str, principal: Principal) -> Execution:
+    """Cancel an execution at once and tell its client. Raises NotFound, or Conflict where it is finished."""
+    execution = _locked(execution_id)
+    if execution.status in FINAL:
+        raise Conflict(f"The execution is finished already: {execution.status}.")
+    at = now()
+    _change_status(execution, "cancelled", finished_at=max(at, execution.started_at or 0))
+    command = _command(execution, "cancel", reason, principal)
+    audit("execution.cancelled", f"execution:{execution_id}", detail={"reason": reason})
+    name = _workflow_name(execution)
+    publish(Finished(execution_id=execution_id, workflow=name, status="cancelled"))
+    _announce(execution, command, name)
+    return execution
+
+
+def rerun(execution_id: str, reason: str, principal: Principal) -> ExecutionCommand:
+    """Ask the client that reported an execution to run it again. Raises NotFound."""
+    execution = _locked(execution_id)
+    command = _command(execution, "rerun", reason, principal)
+    audit("execution.rerun_requested", f"execution:{execution_id}", detail={"reason": reason})
+    _announce(execution, command, _workflow_name(execution))
+    return command
+
+
+def deliver_commands(token_id: str) -> Sequence[Command] | None:
+    """Return the commands that wait for a token's executions and mark them delivered: the hook `pilothouse_commands`."""
+    waiting = select(ExecutionCommand.id).where(
+        ExecutionCommand.token_id == token_id, ExecutionCommand.delivered_at.is_(None)
+    )
+    if db.session().scalar(waiting.limit(1)) is None:
+        return None
+    with unit_of_work() as session:
+        statement = select(ExecutionCommand).where(
+            ExecutionCommand.token_id == token_id, ExecutionCommand.delivered_at.is_(None)
+        )
+        commands = session.scalars(statement.order_by(ExecutionCommand.created_at).with_for_update()).all()
+        for command in commands:
+            command.delivered_at = now()
+        return [Command(command.execution_id, command.command) for command in commands]  # type: ignore[arg-type]
+
+
+def mark_lost(silence: int) -> int:
+    """Mark running executions lost of which nothing was heard for `silence` ms; returns how many."""
+    session = db.session()
+    lock_writers(session.connection())
+    statement = select(Execution).where(Execution.status.in_(("queued", "running")), Execution.heard_at < now() - silence)
+    silent = session.scalars(statement.order_by(Execution.heard_at).limit(MOST_LOST)).all()
+    for execution in silent:
+        _change_status(execution, "lost", finished_at=None)
+        publish(Lost(execution_id=execution.id, workflow=_workflow_name(execution)))
+    if silent:
+        after_commit(lambda: runtime().changes.bump(TOPIC))
+    return len(silent)
+
+
+def _locked(execution_id: str) -> Execution:
+    session = db.session()
+    lock_writers(session.connection())
+    execution = session.get(Execution, execution_id, populate_existing=True)
+    if execution is None:
+        raise NotFound(f"There is no execution {execution_id}.")
+    return execution
+
+
+def _change_status(execution: Execution, status: str, *, finished_at: int | None) -> None:
+    """Change the status and move what the measures hold along with it."""
+    deltas = Deltas()
+    name = _workflow_name(execution) or None
+    counting.take_back(deltas, _row(execution), name)
+    execution.status = status
+    execution.finished_at = finished_at
+    db.session().flush()
+    counting.add(deltas, _row(execution), name)
+    deltas.write(db.session().connection())
+
+
+def _row(execution: Execution) -> dict[str, Any]:
+    return {name: getattr(execution, name) for name in counting.NEEDED}
+
+
+def _workflow_name(execution: Execution) -> str:
+    if execution.workflow_id is None:
+        return ""
+    return db.session().scalar(select(Workflow.name).where(Workflow.id == execution.workflow_id)) or ""
+
+
+def _command(execution: Execution, name: str, reason: str, principal: Principal) -> ExecutionCommand:
+    command = ExecutionCommand(
+        id=new_id(), execution_id=execution.id, token_id=execution.token_id, command=name, reason=reason,
+        actor=principal.name or principal.id, created_at=now(),
+    )  # fmt: skip
+    db.session().add(command)
+    return command
+
+
+def _announce(execution: Execution, command: ExecutionCommand, workflow: str) -> None:
+    publish(
+        CommandGiven(
+            execution_id=execution.id, workflow=workflow, command=command.command, reason=command.reason, actor=command.actor
+        )
+    )
+    after_commit(lambda: runtime().changes.bump(TOPIC))
