@@ -1,0 +1,269 @@
+"""An application with signing in only, on a real SQLite file, and people to sign in to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import fields
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pilothouse.web
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
+from pilothouse import broker, clock, embedded
+from pilothouse.changes import Changes
+from pilothouse.crypto import Keyring
+from pilothouse.db import db, init_db, unit_of_work
+from pilothouse.identity.extension import init_identity
+from pilothouse.identity.models import User
+from pilothouse.identity.sessions import open_session
+from pilothouse.identity.users import add_user
+from pilothouse.plugins.discovery import Candidate
+from pilothouse.plugins.registry import build_registry
+from pilothouse.plugins.switches import Switches
+from pilothouse.runtime import EXTENSION, Runtime
+from pilothouse.settings import Settings, read_settings
+from pilothouse.web.limits import Limiter
+from pilothouse.web.mounting import mount
+from pilothouse.web.problems import init_problems
+from pilothouse.work.dispatcher import Dispatcher
+from pilothouse.work.mail import Mailer
+from pilothouse.work.runner import drain
+from sqlalchemy import event
+
+BASE_URL = "http://localhost"
+
+
+class Pieces:
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda *args, **kwargs: " ".join(map(str, (*args, *kwargs.values())))
+
+
+def build(settings: Settings) -> Flask:
+    spec = importlib.util.spec_from_file_location("core_double", Path(__file__).with_name("core_double.py"))
+    core = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(core)
+    registry = build_registry([Candidate("core", core, "pilothouse")])
+    app = Flask("pilothouse.web", static_folder=None)
+    app.secret_key = settings.secret_key
+    init_db(app, settings.database_url)
+    client = broker.connect(settings.redis_url) if settings.redis_url else None
+    parts = {
+        "settings": settings, "registry": registry, "keyring": Keyring.from_settings(settings), "redis": client,
+        "changes": Changes(client), "dispatcher": Dispatcher(None), "limiter": Limiter(settings.redis_url),
+        "switches": Switches(), "mailer": Mailer(settings),
+    }
+    app.extensions[EXTENSION] = Runtime(**{field.name: parts.get(field.name) for field in fields(Runtime)})
+    frame = "{% block title %}{% endblock %}{{ csrf_token() }}{% block content %}{% endblock %}"
+    templates = Path(pilothouse.web.__path__[0]) / "templates"
+    app.jinja_loader = ChoiceLoader([
+        DictLoader({"ph/auth.html": frame, "ph/error.html": "{{ problem.title }}"}), FileSystemLoader(templates)
+    ])
+    app.jinja_env.globals["ui"] = Pieces()
+    with app.app_context():
+        init_problems(app)
+        init_identity(app)
+        mount(app, registry)
+        db.create_all()
+    return app
+
+
+def settings_for(folder: Path, **more: str) -> Settings:
+    return read_settings({
+        "PILOTHOUSE_DATA_DIR": str(folder), "PILOTHOUSE_SECRET_KEY": "s" * 32, "PILOTHOUSE_BASE_URL": BASE_URL, **more,
+    })
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """Start a Valkey on a unix socket and return its address."""
+    folder = Path(tempfile.mkdtemp(prefix="ph-"))
+    server = subprocess.Popen(
+        [str(embedded.find_binary()), "--port", "0", "--unixsocket", str(folder / "v.sock"), "--save", "",
+         "--dir", str(folder)], stdout=subprocess.DEVNULL,
+    )
+    url = f"unix://{folder}/v.sock"
+    client = redis.Redis.from_url(url)
+    for _ in range(200):
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.02)
+    client.close()
+    yield url
+    server.terminate()
+    server.wait(10)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fresh_broker(broker_url: str) -> str:
+    """Empty the Valkey and return its address."""
+    with redis.Redis.from_url(broker_url) as client:
+        client.flushall()
+    return broker_url
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """Build the application without a broker."""
+    app = build(settings_for(tmp_path))
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def app_with_broker(tmp_path: Path, fresh_broker: str) -> Iterator[Flask]:
+    """Build the application with a broker, so that principals are kept."""
+    app = build(settings_for(tmp_path, PILOTHOUSE_REDIS_URL=fresh_broker))
+    yield app
+    close(app)
+
+
+def close(app: Flask) -> None:
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions[EXTENSION].dispatcher.close()
+
+
+@pytest.fixture
+def context(app: Flask) -> Iterator[None]:
+    """Open an application context, for calling services."""
+    with app.app_context():
+        yield
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Return a browser that nobody is signed in with."""
+    return app.test_client()
+
+
+class People:
+    """Makes users and browsers that are signed in as them."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def add(self, role: Any = "member", email: str = "", **fields: Any) -> User:
+        with self.app.app_context(), unit_of_work():
+            return add_user(email or f"{role}@example.com", role, **fields)
+
+    def sign_in(self, user: User) -> FlaskClient:
+        with self.app.app_context(), unit_of_work():
+            token = open_session(db.session.merge(user), device="Firefox on Linux", address="127.0.0.1")
+        browser = self.app.test_client()
+        browser.set_cookie("pilothouse_session", token)
+        return browser
+
+    def browser(self, role: Any = "member") -> FlaskClient:
+        return self.sign_in(self.add(role))
+
+
+@pytest.fixture
+def people(app: Flask) -> People:
+    """Return what makes users and signed-in browsers."""
+    return People(app)
+
+
+@pytest.fixture
+def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
+    """Let the worker's tasks run, and return the mails that have left."""
+
+    def run() -> list[EmailMessage]:
+        drain(app)
+        outbox = app.extensions[EXTENSION].settings.data_dir / "outbox"
+        files = sorted(outbox.glob("*.eml")) if outbox.exists() else []
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in files]  # type: ignore[misc]
+
+    return run
+
+
+class Time:
+    """The time of day, which a test moves on."""
+
+    def __init__(self) -> None:
+        self.at = clock.now()
+
+    def __call__(self) -> int:
+        return self.at
+
+    def pass_by(self, milliseconds: int) -> None:
+        self.at += milliseconds
+
+
+@pytest.fixture
+def time_of_day() -> Iterator[Time]:
+    """Stop the clock; the test moves it."""
+    moving = Time()
+    with clock.replaced(moving):
+        yield moving
+
+
+def csrf(browser: FlaskClient) -> dict[str, str]:
+    """Return the header that a signed-in browser's unsafe requests need."""
+    return {"X-CSRF-Token": browser.get("/api/auth/me").json["csrf_token"]}
+
+
+@pytest.fixture(name="csrf")
+def csrf_fixture() -> Callable[[FlaskClient], dict[str, str]]:
+    """Return the function that asks for a browser's CSRF header."""
+    return csrf
+
+
+@contextmanager
+def counted(app: Flask) -> Iterator[list[str]]:
+    """Collect the statements that the database is sent inside the block."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        statements.append(statement)
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture(name="counted")
+def counted_fixture() -> Callable[[Flask], Any]:
+    """Return the context manager that collects statements."""
+    return counted
+
+
+class Rows:
+    """Reads the database file beside the application, as an operator would."""
+
+    def __init__(self, app: Flask) -> None:
+        self.path = app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///")
+
+    def __call__(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    def dump(self) -> str:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return "\n".join(connection.iterdump())
+
+
+@pytest.fixture
+def rows(app: Flask) -> Rows:
+    """Read and change the database file from outside."""
+    return Rows(app)
