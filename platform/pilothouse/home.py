@@ -13,7 +13,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -53,6 +54,7 @@ def make(settings: Settings) -> None:
     try:
         for folder in (data_dir, data_dir / "run"):
             folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            folder.chmod(PRIVATE_FOLDER)
         if not settings.values["PILOTHOUSE_SECRET_KEY"] and not (data_dir / SECRET_FILE).exists():
             _write_private(data_dir / SECRET_FILE, secrets.token_hex(32))
         if not settings.values["PILOTHOUSE_MASTER_KEYS"] and not (data_dir / MASTER_FILE).exists():
@@ -78,6 +80,15 @@ def lock(data_dir: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+@contextmanager
+def made(data_dir: Path) -> Iterator[None]:
+    """Make the data folder and hold its lock during the block. Raises Conflict where an `up` has it."""
+    (data_dir / "run").mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    data_dir.chmod(PRIVATE_FOLDER)
+    with lock(data_dir):
+        yield
 
 
 def remember_address(data_dir: Path, address: str) -> None:
