@@ -314,3 +314,17 @@ def test_a_folder_of_another_user_is_survived(connect, server, spool, caplog):
     client.close(timeout=1)
     assert os.geteuid() == 0 or "neither sent nor spooled" in caplog.text
     server.start_again()
+
+
+def test_of_a_batch_in_halves_only_the_rest_is_sent_again(client, ledger, spool):
+    ledger.delay = 0.3
+    client.track("first")
+    for number in range(4):
+        client.track("e", properties={"n": number})
+    ledger.wait_for("event")
+    ledger.delay = 0
+    for status in (413, 413):
+        ledger.answer_next(status)
+    assert client.flush()
+    assert sorted(event["properties"]["n"] for event in ledger.of("event", name="e")) == [0, 1, 2, 3]
+    assert spooled(spool) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -152,3 +153,18 @@ def test_importing_the_package_starts_nothing_and_imports_little(run):
 )
 def test_each_module_imports_alone_without_warnings(run, module):
     assert run(f"import pilothouse_client.{module}", "-W", "error") == (0, "", "")
+
+
+def test_first_signals_from_many_threads_start_one_thread(connect, until):
+    for _ in range(30):
+        client, gate = connect(), threading.Barrier(8)
+        before = {thread.ident for thread in threading.enumerate()}
+        racers = [threading.Thread(target=lambda to=client, at=gate: (at.wait(), to.track("a"))) for _ in range(8)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        names = [thread.name for thread in threading.enumerate() if thread.ident not in before]
+        assert names == ["pilothouse-delivery"]
+        client.close()
+        until(lambda: "pilothouse-delivery" not in {thread.name for thread in threading.enumerate()})

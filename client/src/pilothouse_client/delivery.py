@@ -42,6 +42,7 @@ class Delivery:
         self._commands = commands
         self._notices = notices
         self._back_off = BackOff()
+        self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self.sent_at = 0.0
@@ -62,8 +63,12 @@ class Delivery:
         """Start the thread where it is not running; `tick` is called in each turn and says when it wants the next."""
         if self.running or self._stopping:
             return
-        self._thread = threading.Thread(target=self._run, args=(tick,), name="pilothouse-delivery", daemon=True)
-        self._thread.start()
+        # Asked again under the lock: two first signals at once would else start two threads that share one batch.
+        with self._starting:
+            if not self.running:
+                thread = threading.Thread(target=self._run, args=(tick,), name="pilothouse-delivery", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def poll(self) -> None:
         """Send a report without signals, to be handed the commands that wait."""
@@ -129,9 +134,10 @@ class Delivery:
     def _send_batch(self) -> None:
         batch = self._buffer.take()
         self.sent_at = time.monotonic()
-        if not self.away and self._sent(batch):
+        rest = batch if self.away else self._send(batch)
+        if not rest:
             self._buffer.done()
-        elif self._spool.put(batch):
+        elif self._spool.put(rest):
             self._look_at = 0.0
             self._buffer.done()
         else:
@@ -146,7 +152,8 @@ class Delivery:
                 self._look_at = time.monotonic() + LOOK_SECONDS
                 return
             path, signals = claimed
-            if self._sent(signals):
+            rest = self._send(signals)
+            if not rest or (len(rest) < len(signals) and self._spool.put(rest)):
                 self._spool.remove(path)
                 self._wake()
 
@@ -154,13 +161,14 @@ class Delivery:
         with self._buffer.changed:
             self._buffer.changed.notify_all()
 
-    def _sent(self, batch: list[bytes]) -> bool:
-        """Send a batch, in halves where it is too large; return False where it must be tried again later."""
+    def _send(self, batch: list[bytes]) -> list[bytes]:
+        """Send a batch, in halves where it is too large; return what must be tried again later."""
         answer = self._transport.send(batch)
         if answer.fate is Fate.TOO_LARGE and len(batch) > 1:
             middle = len(batch) // 2
-            return all([self._sent(batch[:middle]), self._sent(batch[middle:])])
-        return self._judge(answer, len(batch))
+            rest = self._send(batch[:middle])
+            return rest + batch[middle:] if rest else self._send(batch[middle:])
+        return [] if self._judge(answer, len(batch)) else batch
 
     def _judge(self, answer: Answer, count: int = 0) -> bool:
         """Act on an answer; return whether its batch is settled, be it taken or refused for good."""
