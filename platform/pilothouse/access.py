@@ -46,6 +46,7 @@ CORE_PERMISSIONS = (
     Permission("core.console.view", "Open the console", roles_from("viewer"), "read"),
     Permission("core.self.manage", "Manage one's own session", roles_from("viewer"), "write"),
     Permission("core.system.view", "See the system's health and metrics", roles_from("viewer"), "read"),
+    Permission("core.tokens.make", "Make an access token", roles_from("admin"), "admin"),
     Permission("core.plugins.view", "See the plugins", roles_from("admin"), "admin"),
     Permission("core.plugins.manage", "Switch plugins on and off", roles_from("admin"), "admin"),
     Permission("core.dead_letters.view", "See tasks that gave up", roles_from("admin"), "admin"),

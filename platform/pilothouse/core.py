@@ -10,7 +10,7 @@ from flask import Blueprint
 
 from pilothouse import audit, bus, health, measures
 from pilothouse.access import CORE_PERMISSIONS, Permission
-from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, Task
+from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, Task
 from pilothouse.contract.events import Event
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import Model
@@ -18,7 +18,7 @@ from pilothouse.identity import api as identity_api
 from pilothouse.identity import models as identity_models
 from pilothouse.identity import tasks as identity_tasks
 from pilothouse.plugins.models import PluginSwitch
-from pilothouse.web import health_api, idempotency, ingest_api, system_api
+from pilothouse.web import core_pages, health_api, idempotency, ingest_api, system_api
 from pilothouse.web import models as web_models
 from pilothouse.work import api as work_api
 from pilothouse.work import events as work_events
@@ -51,6 +51,12 @@ def pilothouse_migrations() -> Path:
 def pilothouse_permissions() -> Iterable[Permission]:
     """Return the core's permissions."""
     return CORE_PERMISSIONS
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the core's entries of the sidebar."""
+    return core_pages.NAVIGATION
 
 
 @hookimpl

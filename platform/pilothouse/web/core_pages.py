@@ -1,0 +1,156 @@
+"""The core's own pages: plugins, system health with dead letters, the API's documentation, first steps."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask import Response, redirect, request, url_for
+
+from pilothouse import audit, clock, health, measures
+from pilothouse.contract.contributions import NavItem
+from pilothouse.db import unit_of_work
+from pilothouse.errors import NotFound
+from pilothouse.identity.access_tokens import create_token
+from pilothouse.identity.principal import require
+from pilothouse.plugins.switches import is_enabled, switch
+from pilothouse.runtime import runtime
+from pilothouse.web import queries
+from pilothouse.web.api_examples import documented_groups
+from pilothouse.web.console_base import ConsoleView, expose, needs
+from pilothouse.web.live import done
+from pilothouse.web.system_api import current_document, describe_plugin
+from pilothouse.work import dead_letters
+
+LETTERS = 50
+TOKEN_NAME = "First steps"  # noqa: S105 - the name that people see, not a secret
+FIRST_WORKFLOW = "first-run"
+
+NAVIGATION = (
+    NavItem("Plugins", "settings.plugins", "core.plugins.view", "Workspace", 800, "plug"),
+    NavItem("System", "settings.system", "core.system.view", "Workspace", 810, "server", "s"),
+    NavItem("API", "docs.docs", "core.console.view", "Workspace", 820, "code", "d"),
+)
+
+
+class SettingsView(ConsoleView):
+    """Plugins and the system's state."""
+
+    title = "Settings"
+    path = "/settings"
+    permission = "core.system.view"
+
+    @expose("/")
+    def index(self) -> Any:
+        """Go to the first settings page that the reader may open."""
+        return redirect(url_for(".plugins" if self.may("core.plugins.view") else ".system"))
+
+    @expose("/plugins")
+    @needs("core.plugins.view")
+    def plugins(self) -> str:
+        """List the plugins with their state and what each adds."""
+        found = [describe_plugin(plugin.name) for plugin in runtime().registry.plugins]
+        return self.render("ph/plugins.html", plugins=found, manage=self.may("core.plugins.manage"))
+
+    @expose("/plugins/<name>", methods=("POST",))
+    @needs("core.plugins.manage")
+    def change_plugin(self, name: str) -> Response:
+        """Switch a plugin on or off."""
+        principal = require("core.plugins.manage")
+        wanted = request.form.get("enabled") == "1"
+        if wanted != is_enabled(name):
+            with unit_of_work():
+                switch(name, enabled=wanted, by=principal.id)
+                audit.record("plugin.enabled" if wanted else "plugin.disabled", f"plugin:{name}")
+        word = "on" if wanted else "off"
+        return done(f"{describe_plugin(name).title} is switched {word}", url_for(".plugins"))
+
+    @expose("/system")
+    @needs("core.system.view")
+    def system(self) -> str:
+        """Show checks with their remedies, the queue, dead letters and the stores."""
+        letters = dead_letters.newest(LETTERS) if self.may("core.dead_letters.view") else None
+        entries, head = queries.audit_head()
+        return self.render(
+            "ph/system.html", findings=health.run_checks(), jobs=dead_letters.counts(), letters=letters,
+            payload=msgspec.json.decode, replay=self.may("core.dead_letters.replay"), waiting=measures.lag(),
+            size=queries.database_size(), entries=entries, head=head, settings=runtime().settings.public(),
+        )  # fmt: skip
+
+    @expose("/system/dead-letters/<job_id>/replay", methods=("POST",))
+    @needs("core.dead_letters.replay")
+    def replay(self, job_id: str) -> Response:
+        """Run a dead letter again."""
+        job = dead_letters.replay(job_id)
+        return done(f"{job.task} runs again", url_for(".system"))
+
+
+class DocsView(ConsoleView):
+    """The API's documentation, made from the routes themselves."""
+
+    title = "API"
+    path = "/api"
+    permission = "core.console.view"
+
+    @expose("/")
+    def index(self) -> Any:
+        """Go to the documentation."""
+        return redirect(url_for(".docs"))
+
+    @expose("/docs")
+    def docs(self) -> str:
+        """Show every operation with its parameters, schemas and an example."""
+        document = current_document()
+        groups = documented_groups(document)
+        wanted = request.args.get("tag", groups[0].tag if groups else "")
+        shown = next((group for group in groups if group.tag == wanted), None)
+        if shown is None:
+            raise NotFound(f"The API has no part named {wanted}.")
+        return self.render("ph/docs.html", document=document, groups=groups, shown=shown)
+
+
+class WelcomeView(ConsoleView):
+    """First steps: a token, a snippet, and the first execution as it arrives."""
+
+    title = "Get started"
+    path = "/welcome"
+    permission = "core.console.view"
+
+    @expose("/")
+    def index(self) -> Any:
+        """Show the steps."""
+        return self._page("")
+
+    @expose("/token", methods=("POST",))
+    @needs("core.tokens.make")
+    def make_token(self) -> Response:
+        """Make a token for sending signals; this answer is the only place that ever shows it."""
+        with unit_of_work():
+            _, token = create_token(TOKEN_NAME, ["ingest"], maker=require("core.tokens.make"))
+        response = Response(self._page(token), HTTPStatus.CREATED)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _page(self, token: str) -> str:
+        return self.render(
+            "ph/welcome.html", token=token, may_make=self.may("core.tokens.make"), since=clock.now(),
+            base_url=runtime().settings.base_url, workflow=FIRST_WORKFLOW,
+        )  # fmt: skip
+
+    @expose("/arrived")
+    def arrived(self) -> Response:
+        """Tell the waiting page where to go once a signal came in after the moment `since` (ms)."""
+        since = request.args.get("since", clock.now(), type=int)
+        url = f"/executions/?workflow={FIRST_WORKFLOW}" if queries.token_used_since(since) else None
+        response = Response(json.dumps({"url": url}), mimetype="application/json")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+PAGES = (
+    lambda: SettingsView("settings"),
+    lambda: DocsView("docs"),
+    lambda: WelcomeView("welcome"),
+)

@@ -1,0 +1,353 @@
+/* Pilothouse console: improves pages that work without it. Plain ES, no dependency. Public: window.PH. */
+(() => {
+  "use strict";
+  const doc = document, root = doc.documentElement, $ = (s, e = doc) => e.querySelector(s), $$ = (s, e = doc) => [...e.querySelectorAll(s)];
+  root.classList.add("js");
+  const policy = window.trustedTypes ? trustedTypes.createPolicy("ph", { createHTML: s => s }) : { createHTML: s => s };
+  const parse = html => { const t = doc.createElement("template"); t.innerHTML = policy.createHTML(html); return t.content; };
+  const el = (tag, props = {}, ...kids) => { const e = doc.createElement(tag); for (const [k, v] of Object.entries(props)) k in e && k !== "role" ? e[k] = v : e.setAttribute(k, v); e.append(...kids); return e; };
+  const emit = (name, detail) => doc.dispatchEvent(new CustomEvent("ph:" + name, { detail }));
+  const csrf = () => $('meta[name="csrf-token"]')?.content || "";
+  const skew = Date.now() - (+root.dataset.now || Date.now());
+  const now = () => Date.now() - skew;
+  const NB = "\u00a0", S = 1e3, M = 6e4, H = 36e5, D = 864e5;
+  const two = n => String(Math.floor(n)).padStart(2, "0");
+
+  /* ---- figures: the same forms as web/formats.py ---- */
+  const duration = ms => {
+    ms = Math.max(0, Math.floor(ms));
+    const pair = (a, an, b, bn) => Math.floor(ms / a) + NB + an + NB + two(ms % a / b) + NB + bn;
+    return ms < S ? ms + NB + "ms" : ms < M ? (Math.floor(ms / 100) / 10).toFixed(1) + NB + "s" : ms < H ? pair(M, "m", S, "s") : ms < D ? pair(H, "h", M, "m") : pair(D, "d", H, "h");
+  };
+  const since = at => {
+    const d = now() - at, n = Math.abs(d);
+    if (n < 5 * S) return "now";
+    const t = n >= D ? Math.floor(n / D) + "d" : n >= H ? Math.floor(n / H) + "h" : n >= M ? Math.floor(n / M) + "m" : Math.floor(n / S) + "s";
+    return d > 0 ? t + " ago" : "in " + t;
+  };
+  const put = (e, text) => { if (e.textContent !== text) e.textContent = text; };
+  const tick = (e = doc) => { for (const t of $$("[data-t]", e)) put(t, since(+t.dataset.t)); for (const r of $$("[data-run]", e)) put(r, duration(now() - r.dataset.run)); };
+  setInterval(() => doc.hidden || tick(), 1000);
+
+  /* ---- saying things ---- */
+  const say = text => { const s = $("#say"); if (s) { s.textContent = ""; setTimeout(() => s.textContent = text, 30); } };
+  const TONES = { success: "ok", error: "bad", warning: "warn", info: "run" };
+  const ICONS = { ok: "m5.2 8.2 2 2 3.6-4.2", bad: "M8 4.6v4M8 11.1v.1", warn: "M8 4.6v4M8 11.1v.1", run: "M8 7.4v3.8M8 4.9V5" };
+  const glyph = d => parse(`<svg class="i" viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6.25"/><path d="${d}"/></svg>`);
+  const cross = () => parse('<svg class="i" viewBox="0 0 16 16" aria-hidden="true"><path d="m4 4 8 8M12 4l-8 8"/></svg>');
+  const toast = ({ title, text = "", tone = "success", url, label = "View", undo }) => {
+    const box = $("#toasts"); if (!box) return;
+    const t = TONES[tone] || tone, node = el("div", { className: "toast t-" + t }), body = el("div", {}, el("b", { textContent: title }));
+    let timer; const close = () => { clearTimeout(timer); node.remove(); }, wait = () => { if (t !== "bad") timer = setTimeout(close, 7000); };
+    if (text) body.append(el("p", { textContent: text }));
+    if (url) body.append(el("a", { className: "link", href: url, textContent: label }));
+    if (undo) { const b = el("button", { className: "link", type: "button", textContent: undo.label }); b.onclick = () => { close(); send(undo.url, new URLSearchParams(undo.fields)); }; body.append(b); }
+    const x = el("button", { className: "btn ghost small icon", type: "button", "aria-label": "Dismiss" }, cross()); x.onclick = close;
+    node.append(glyph(ICONS[t] || ICONS.run), body, x);
+    node.onmouseenter = node.onfocusin = () => clearTimeout(timer); node.onmouseleave = node.onfocusout = wait;
+    box.append(node); while (box.children.length > 3) box.firstChild.remove(); wait();
+  };
+  const copy = async (text, what) => {
+    try { await navigator.clipboard.writeText(text); toast({ title: "Copied " + (what || "it"), text: text.length > 80 ? text.slice(0, 80) + "…" : text }); }
+    catch { toast({ title: "The browser refused to copy", text: "Select the text and press Ctrl C.", tone: "warning" }); }
+  };
+
+  /* ---- requests ---- */
+  const gone = r => { if (r.status === 401) { location.href = "/login?next=" + encodeURIComponent(location.pathname + location.search); return true; } return false; };
+  const send = async (url, body, form) => {
+    try {
+      const r = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf(), "X-Ph-Async": "1", Accept: "application/json" } });
+      if (gone(r)) return;
+      const j = r.headers.get("Content-Type")?.includes("json") ? await r.json() : null;
+      if (!r.ok) return toast({ title: j?.title || "That did not work", text: j?.detail || `The server answered ${r.status}.`, tone: "error" });
+      if (!j) return location.reload();
+      if (j.html && form?.dataset.target) { const t = $(form.dataset.target); t?.replaceChildren(parse(j.html)); tick(t); }
+      if (j.toast) toast(j.toast);
+      if (j.url) location.href = j.url;
+      if (j.refresh) { clearSelection(); live.length ? pull(true) : location.reload(); emit("refresh"); }
+    } catch { toast({ title: "The server cannot be reached", text: "Nothing was changed. Try again.", tone: "error" }); }
+  };
+  const submitting = new WeakSet();
+  const busy = (b, on) => { if (!b) return; on ? b.setAttribute("aria-busy", "true") : b.removeAttribute("aria-busy"); if (on && b.dataset.busy) { b.dataset.was = b.textContent; b.textContent = b.dataset.busy; } else if (b.dataset.was) { b.textContent = b.dataset.was; delete b.dataset.was; } };
+  doc.addEventListener("submit", async ev => {
+    const form = ev.target, by = ev.submitter;
+    if (form.method === "dialog") return;
+    const asks = by?.dataset.confirm ? by : form.dataset.confirm ? form : null;
+    if (asks && !form.dataset.sure) { ev.preventDefault(); if (await confirmBox(asks.dataset)) { form.dataset.sure = 1; form.append(el("input", { type: "hidden", name: "confirmed", value: "1" })); form.requestSubmit(by); } return; }
+    delete form.dataset.sure;
+    if (form.hasAttribute("data-prefs") && by) { ev.preventDefault(); return pref(by.name, by.value); }
+    if (form.method === "get") {
+      for (const i of $$("input[name], select[name]", form)) if (!i.value) { i.disabled = true; setTimeout(() => i.disabled = false); }
+      if (form.hasAttribute("data-custom-range")) for (const i of $$("[type=datetime-local]", form)) if (i.value) { const at = new Date(i.value).getTime(); i.type = "hidden"; i.value = at; }
+      return;
+    }
+    if (submitting.has(form)) return ev.preventDefault();
+    submitting.add(form); busy(by, true); guarded.delete(form);
+    if (!form.hasAttribute("data-async")) return;
+    ev.preventDefault();
+    const data = new FormData(form, by); if (!data.has("csrf_token")) data.append("csrf_token", csrf());
+    await send(by?.getAttribute("formaction") || form.action, new URLSearchParams(data), form);
+    submitting.delete(form); busy(by, false); $$("[name=confirmed]", form).forEach(e => e.remove());
+  });
+  addEventListener("pageshow", ev => { if (ev.persisted) $$("[aria-busy]").forEach(b => busy(b, false)); });
+  const guarded = new Set();
+  doc.addEventListener("input", ev => { const f = ev.target.form; if (f?.hasAttribute("data-guard")) guarded.add(f); });
+  addEventListener("beforeunload", ev => { if (guarded.size) ev.preventDefault(); });
+
+  /* ---- dialogs ---- */
+  const open = d => { d = typeof d === "string" ? $("#" + d) : d; if (d && !d.open) d.showModal(); return d; };
+  const confirmBox = ({ confirm, confirmText = "", confirmVerb = "Go on", confirmName }) => new Promise(done => {
+    const d = $("#confirm"); if (!d) return done(window.confirm(confirm + "\n" + confirmText));
+    $("#confirm-title").textContent = confirm; $("#confirm-text").textContent = confirmText;
+    const yes = $("[value=yes]", d), field = $(".field", d), input = $("input", field); yes.textContent = confirmVerb;
+    field.hidden = !confirmName; input.value = ""; if (confirmName) $("label", field).textContent = `Type ${confirmName} to go on`;
+    d.onclose = () => done(d.returnValue === "yes" && (!confirmName || input.value === confirmName)); d.returnValue = ""; open(d);
+  });
+  doc.addEventListener("click", ev => { if (ev.target.nodeName === "DIALOG" && ev.target.open) { const r = ev.target.getBoundingClientRect(); if (ev.clientX < r.left || ev.clientX > r.right || ev.clientY < r.top || ev.clientY > r.bottom) ev.target.close(); } });
+
+  /* ---- menus: details.menu ---- */
+  const menus = () => $$("details.menu[open]");
+  doc.addEventListener("click", ev => { for (const m of menus()) if (!m.contains(ev.target)) m.open = false; });
+  doc.addEventListener("toggle", ev => {
+    const m = ev.target; if (!m.matches?.("details.menu") || !m.open) return;
+    for (const o of menus()) if (o !== m && !o.contains(m)) o.open = false;
+    const p = $(".pop", m), r = p.getBoundingClientRect();
+    if (r.right > innerWidth - 4) p.classList.add("right"); else if (r.left < 4) p.classList.remove("right");
+  }, true);
+
+  /* ---- preferences ---- */
+  const cookie = (k, v) => doc.cookie = `ph_${k}=${encodeURIComponent(v)};path=/;max-age=31536000;samesite=lax` + (location.protocol === "https:" ? ";secure" : "");
+  const pref = (name, value) => {
+    cookie(name, value); root.dataset[name] = value;
+    $$(`[data-prefs] [name=${name}]`).forEach(b => b.setAttribute("aria-pressed", b.value === value));
+    if (name === "theme") emit("theme", value);
+    if (name === "times") location.reload();
+  };
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !doc.cookie.includes("ph_zone=" + encodeURIComponent(zone))) cookie("zone", zone);
+  doc.addEventListener("change", ev => { const s = ev.target.dataset?.prefSwitch; if (s) pref(s, ev.target.checked ? "on" : "off"); if (ev.target.hasAttribute?.("data-submit")) ev.target.form.requestSubmit(); });
+
+  /* ---- drawer ---- */
+  let scrim;
+  const drawer = on => {
+    root.classList.toggle("drawer-open", on); $("[data-drawer]")?.setAttribute("aria-expanded", on);
+    if (on) { scrim = el("button", { className: "scrim", type: "button", "aria-label": "Close the menu", tabIndex: -1 }); scrim.onclick = () => drawer(false); doc.body.append(scrim); $("#side a")?.focus(); }
+    else if (scrim) { scrim.remove(); scrim = null; $("[data-drawer]")?.focus(); }
+  };
+
+  /* ---- live regions: keyed patch of server-rendered children ---- */
+  const live = $$("[data-live]").map(node => ({ node, etag: "", every: +node.dataset.every * S || 5 * S, wait: 0, timer: 0, held: null, at: Date.now(), busy: false }));
+  const button = $("[data-live-toggle]");
+  let paused = false, spoken = 0;
+  const state = (word, name) => { if (button) { button.dataset.state = name; put($("[data-live-word]", button), word); button.setAttribute("aria-pressed", !paused); } };
+  const holding = n => n.matches("tbody") && (scrollY > 60 || n.querySelector("[data-sel]:checked") || menus().length || $("dialog[open]"));
+  const revived = (fresh, old) => {
+    const a = $("[data-sel]", fresh), b = $("[data-sel]", old); if (a && b) a.checked = b.checked;
+    for (const c of ["sel", "cur"]) fresh.classList.toggle(c, old.classList.contains(c));
+    const focus = old.contains(doc.activeElement) ? $$("a, button, input, summary", old).indexOf(doc.activeElement) : -1;
+    const opened = $$("details", old).map(d => d.open); $$("details", fresh).forEach((d, i) => { if (i in opened) d.open = opened[i]; });
+    if (old.nodeName === "DETAILS") fresh.open = old.open;
+    old.replaceWith(fresh); if (focus >= 0) $$("a, button, input, summary", fresh)[focus]?.focus({ preventScroll: true });
+  };
+  const patch = (r, content, force) => {
+    const { node } = r, fresh = [...content.children].filter(e => e.dataset.k), known = new Map([...node.children].filter(e => e.dataset.k).map(e => [e.dataset.k, e]));
+    for (const t of $$("template[data-into]", content)) { const into = $(t.dataset.into); if (into) into.replaceChildren(t.content.cloneNode(true)); }
+    for (const t of $$("template[data-replace]", content)) $(t.dataset.replace)?.replaceWith(t.content.cloneNode(true));
+    const rows = node.matches("tbody"), added = fresh.filter(e => !known.has(e.dataset.k));
+    for (const e of fresh) { const old = known.get(e.dataset.k); if (old && old.dataset.r !== e.dataset.r) { revived(e, old); known.set(e.dataset.k, e); } }
+    if (added.length && !force && holding(node)) { r.held = content; heldPill(r, added.length); return; }
+    r.held = null; heldPill(r, 0);
+    if (!node.children.length !== !fresh.length && rows) return location.reload();
+    const wanted = new Set(fresh.map(e => e.dataset.k));
+    for (const [k, e] of known) if (!wanted.has(k)) e.remove();
+    let at = node.firstElementChild;
+    for (const e of fresh) {
+      const here = known.get(e.dataset.k) || e;
+      if (here === at) at = at.nextElementSibling; else node.insertBefore(here, at);
+      if (rows && !known.has(e.dataset.k)) here.classList.add("new");
+    }
+    const shown = $("[data-shown]"); if (rows && shown) put(shown, fresh.length.toLocaleString("en"));
+    if (rows && added.length && Date.now() - spoken > 30 * S) { spoken = Date.now(); say(`${added.length} new`); }
+    tick(node); selection();
+  };
+  const heldPill = (r, n) => {
+    r.pill?.remove(); r.pill = null;
+    if (n) { r.pill = el("button", { className: "held", type: "button", textContent: `↑ ${n} new` }); r.pill.onclick = () => { scrollTo({ top: 0 }); const c = r.held; r.held = null; heldPill(r, 0); r.etag = ""; if (c) pull(true); }; doc.body.append(r.pill); }
+    if (!paused) state("Live", n ? "hold" : "live");
+  };
+  const meta = m => {
+    for (const [k, v] of Object.entries(m.counts || {})) $$(`[data-count="${CSS.escape(k)}"]`).forEach(e => put(e, v.toLocaleString("en")));
+    for (const [k, v] of Object.entries(m.badges || {})) $$(`[data-badge="${CSS.escape(k)}"]`).forEach(e => put(e, v.toLocaleString("en")));
+    if ("unread" in m) unread(m.unread);
+    (m.toasts || []).forEach(t => { if (t.id > (localStorage.phSeen || "")) { localStorage.phSeen = t.id; toast(t); } });
+  };
+  const load = async (r, force) => {
+    if (r.busy) return; r.busy = true; clearTimeout(r.timer);
+    const u = new URL(location.href); u.searchParams.delete("peek");
+    try {
+      const a = await fetch(u, { headers: { "X-Ph-Fragment": r.node.dataset.live, ...(r.etag && { "If-None-Match": r.etag }) }, cache: "no-store" });
+      if (gone(a)) return;
+      if (a.status !== 304) {
+        if (!a.ok) throw a;
+        const html = await a.text(), m = JSON.parse(a.headers.get("X-Ph-Meta") || "{}");
+        r.etag = a.headers.get("ETag") || ""; patch(r, parse(html), force); meta(m);
+        if (m.stop) r.stopped = true;
+      } else if (force && r.held) { r.etag = ""; }
+      r.wait = 0; r.at = Date.now(); if (!paused && !r.held) state("Live", "live");
+    } catch { r.wait = Math.min(60 * S, (r.wait || r.every) * 2); if (!paused) state("Reconnecting…", "lost"); }
+    finally { r.busy = false; plan(r); }
+    const stale = $("[data-stale]"); if (stale) { stale.hidden = !r.wait; put(stale, "Updated " + since(r.at - skew)); }
+  };
+  const plan = r => { clearTimeout(r.timer); if (!paused && !r.stopped && !doc.hidden) r.timer = setTimeout(() => load(r), (r.wait || r.every) * (.9 + Math.random() * .2)); };
+  const pull = force => live.forEach(r => load(r, force));
+  const toggleLive = () => { if (!live.length) return; paused = !paused; state(paused ? "Paused" : "Live", paused ? "paused" : "live"); say(paused ? "Live updates paused" : "Live updates on"); paused ? live.forEach(r => clearTimeout(r.timer)) : pull(); };
+  if (!live.length && button) button.hidden = true;
+  live.forEach(plan);
+  doc.addEventListener("visibilitychange", () => doc.hidden ? live.forEach(r => clearTimeout(r.timer)) : (tick(), paused || pull()));
+
+  /* ---- selection ---- */
+  const boxes = () => $$("[data-sel]"); let lastBox = null;
+  const selection = () => {
+    const all = boxes(), on = all.filter(b => b.checked), bar = $("[data-bulk]"), head = $("[data-all]");
+    all.forEach(b => b.closest("tr").classList.toggle("sel", b.checked));
+    if (head) { head.checked = on.length > 0 && on.length === all.length; head.indeterminate = on.length > 0 && on.length < all.length; }
+    if (bar) { bar.hidden = !on.length; put($("[data-bulk-count]", bar), on.length + " selected"); }
+  };
+  const clearSelection = () => { boxes().forEach(b => b.checked = false); selection(); };
+  doc.addEventListener("click", ev => {
+    const b = ev.target.closest?.("[data-sel]"); if (!b) return;
+    if (ev.shiftKey && lastBox) { const a = boxes(), i = a.indexOf(lastBox), j = a.indexOf(b); if (i >= 0) a.slice(Math.min(i, j), Math.max(i, j) + 1).forEach(x => x.checked = b.checked); }
+    lastBox = b; selection();
+  });
+  doc.addEventListener("change", ev => { if (ev.target.matches?.("[data-all]")) { boxes().forEach(b => b.checked = ev.target.checked); selection(); } });
+
+  /* ---- rows and peek ---- */
+  const rowsOf = () => $$("[data-rows] > tr[data-k]"), current = () => $("tr.cur");
+  const go = step => {
+    const all = rowsOf(); if (!all.length) return;
+    const i = all.indexOf(current()), n = all[Math.max(0, Math.min(all.length - 1, i < 0 ? (step > 0 ? 0 : all.length - 1) : i + step))];
+    current()?.classList.remove("cur"); n.classList.add("cur"); n.scrollIntoView({ block: "nearest" }); $("a.main", n)?.focus({ preventScroll: true });
+    if (panel) peek(n);
+  };
+  let panel = null, peeking = 0;
+  const peek = async row => {
+    const link = row && $("a.main", row); if (!link) return;
+    const mine = ++peeking; current()?.classList.remove("cur"); row.classList.add("cur");
+    if (!panel) {
+      panel = el("aside", { className: "peek", "aria-label": "Preview", tabIndex: -1 });
+      panel.append(parse('<div class="bar"><b></b><kbd>k</kbd><kbd>j</kbd><a class="btn small">Open page</a></div><div class="in" tabindex="-1"></div>'));
+      const x = el("button", { className: "btn ghost icon", type: "button", "aria-label": "Close the preview", title: "Close (Esc)" }, cross()); x.onclick = unpeek; $(".bar", panel).append(x); doc.body.append(panel);
+    }
+    $("b", panel).textContent = link.textContent.trim(); $("a", panel).href = link.href;
+    const box = $(".in", panel), u = new URL(location.href); u.searchParams.set("peek", row.dataset.k); history.replaceState(null, "", u);
+    const slow = setTimeout(() => mine === peeking && box.replaceChildren(parse('<div class="skel"><i></i><i></i><i></i><i></i></div>')), 180);
+    try {
+      const a = await fetch(link.href, { headers: { "X-Ph-Fragment": "peek" }, cache: "no-store" });
+      if (gone(a) || mine !== peeking) return;
+      if (!a.ok) throw a;
+      box.replaceChildren(parse(await a.text())); $$("h1", box).forEach(h => h.setAttribute("aria-level", 2)); tick(box); box.scrollTop = 0;
+    } catch { const b = el("button", { className: "btn small", type: "button", textContent: "Retry" }); b.onclick = () => peek(row); box.replaceChildren(el("p", { className: "muted", textContent: "Could not load the preview." }), b); }
+    finally { clearTimeout(slow); }
+  };
+  const unpeek = () => { if (!panel) return; panel.remove(); panel = null; peeking++; const u = new URL(location.href); u.searchParams.delete("peek"); history.replaceState(null, "", u); $("a.main", current() || doc)?.focus({ preventScroll: true }); };
+  const asked = new URLSearchParams(location.search).get("peek"); if (asked) { const row = $(`tr[data-k="${CSS.escape(asked)}"]`); row && peek(row); }
+
+  /* ---- bell: there only where a plugin brings notifications ---- */
+  const bell = $("#bell"), title = doc.title;
+  const unread = n => { const b = $("[data-unread]"); if (!b) return; b.hidden = !n; put(b, n > 99 ? "99+" : String(n)); $("summary", bell).setAttribute("aria-label", n ? `Notifications, ${n} unread` : "Notifications"); doc.title = n ? `(${n}) ${title}` : title; };
+  const fillBell = async () => {
+    const p = $("[data-panel]", bell), slow = setTimeout(() => p.replaceChildren(parse('<div class="skel"><i></i><i></i><i></i></div>')), 180);
+    try { const a = await fetch(bell.dataset.url, { headers: { "X-Ph-Fragment": "bell" }, cache: "no-store" }); if (gone(a)) return; if (!a.ok) throw a; p.replaceChildren(parse(await a.text())); tick(p); }
+    catch { const b = el("button", { type: "button", textContent: "Could not load. Retry" }); b.onclick = fillBell; p.replaceChildren(b); }
+    finally { clearTimeout(slow); }
+  };
+  bell?.addEventListener("toggle", () => bell.open && fillBell());
+
+  /* ---- palette ---- */
+  const pal = $("#palette"), input = $("#palette-q"), list = $("#palette-list");
+  let hits = [], chosen = 0, abort = null, remote = [];
+  const fuzzy = (text, q) => { text = text.toLowerCase(); const i = text.indexOf(q); if (i >= 0) return i; let at = -1; for (const c of q) { at = text.indexOf(c, at + 1); if (at < 0) return -1; } return 1000 + at; };
+  const local = () => [
+    ...$$("[data-nav]").map(a => ({ group: "Go to", title: a.dataset.nav, url: a.href, key: a.dataset.g && "g " + a.dataset.g })),
+    ...$$("[data-cmd]").map(b => ({ group: "Actions", title: b.dataset.cmd, run: () => b.click(), key: b.dataset.key })),
+    ...["light", "dark", "system"].map(t => ({ group: "Preferences", title: `Theme: ${t}`, run: () => pref("theme", t) })),
+    ...["compact", "default", "roomy"].map(t => ({ group: "Preferences", title: `Density: ${t}`, run: () => pref("density", t) })),
+    { group: "Preferences", title: "Switch absolute and relative times", run: () => pref("times", root.dataset.times === "absolute" ? "relative" : "absolute") },
+    { group: "Preferences", title: "Keyboard shortcuts", run: () => open("keyhelp"), key: "?" },
+  ];
+  const draw = () => {
+    const q = input.value.trim().toLowerCase();
+    const mine = local().map(h => ({ ...h, rank: q ? fuzzy(h.title, q) : 0 })).filter(h => h.rank >= 0 && (q || h.group !== "Preferences")).sort((a, b) => a.rank - b.rank);
+    hits = [...remote, ...mine]; const groups = [...new Set(hits.map(h => h.group))]; hits = groups.flatMap(g => hits.filter(h => h.group === g).slice(0, 8));
+    chosen = Math.min(chosen, Math.max(0, hits.length - 1)); list.replaceChildren(); let group = "", holder;
+    hits.forEach((h, i) => {
+      if (h.group !== group) { group = h.group; holder = el("div", { role: "group", "aria-label": group }, el("h3", { textContent: group, "aria-hidden": "true" })); list.append(holder); }
+      const o = el("div", { role: "option", id: "o" + i, "aria-selected": i === chosen }, el("span", { textContent: h.title }), el("span", { className: "sub", textContent: h.detail || "" }));
+      if (h.key) o.append(el("kbd", { textContent: h.key })); o.onclick = ev => pick(i, ev.ctrlKey || ev.metaKey); o.onmousemove = () => { if (chosen !== i) { chosen = i; mark(); } }; holder.append(o);
+    });
+    if (!hits.length) list.append(el("p", { className: "none", textContent: q ? `Nothing found for “${input.value.trim()}”` : "Nothing to choose from" }));
+    mark();
+  };
+  const mark = () => { $$("[role=option]", list).forEach((o, i) => o.setAttribute("aria-selected", i === chosen)); input.setAttribute("aria-activedescendant", hits.length ? "o" + chosen : ""); $("#o" + chosen)?.scrollIntoView({ block: "nearest" }); };
+  const pick = (i, tab) => { const h = hits[i]; if (!h) return; pal.close(); if (h.url) tab ? window.open(h.url) : location.href = h.url; else h.run(); };
+  const look = async () => {
+    abort?.abort(); const q = input.value.trim(); if (q.length < 2) { remote = []; return draw(); }
+    abort = new AbortController();
+    try { const a = await fetch(input.dataset.url + "?q=" + encodeURIComponent(q), { signal: abort.signal }); if (gone(a) || !a.ok) return; remote = (await a.json()).flatMap(g => g.hits.map(h => ({ ...h, group: g.title }))); draw(); } catch { /* aborted or away: the local entries stay */ }
+  };
+  const palette = () => { if (!pal || pal.open) return; input.value = ""; remote = []; chosen = 0; draw(); open(pal); input.focus(); };
+  input?.addEventListener("input", () => { chosen = 0; draw(); look(); });
+  input?.addEventListener("keydown", ev => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[ev.key];
+    if (step) { ev.preventDefault(); chosen = (chosen + step + hits.length) % (hits.length || 1); mark(); }
+    else if (ev.key === "Enter") { ev.preventDefault(); pick(chosen, ev.ctrlKey || ev.metaKey); }
+  });
+
+  /* ---- clicks by attribute ---- */
+  doc.addEventListener("click", ev => {
+    const t = ev.target.closest?.("[data-copy], [data-copy-near], [data-copy-link], [data-open], [data-drawer], [data-live-toggle], [data-bulk-clear], [data-peek], [data-refresh]"); if (!t) return;
+    const d = t.dataset;
+    if ("copy" in d) copy(d.copy, d.what);
+    else if ("copyNear" in d) copy($("pre", t.parentNode).textContent, d.what);
+    else if ("copyLink" in d) copy(location.href, "the link to this view");
+    else if ("open" in d) { menus().forEach(m => m.open = false); d.open === "palette" ? palette() : open(d.open); }
+    else if ("drawer" in d) drawer(!root.classList.contains("drawer-open"));
+    else if ("liveToggle" in d) toggleLive();
+    else if ("bulkClear" in d) clearSelection();
+    else if ("peek" in d) { ev.preventDefault(); peek(t.closest("tr")); }
+    else if ("refresh" in d) pull(true);
+  });
+
+  /* ---- keyboard ---- */
+  let chord = 0;
+  const press = s => { const e = $(s); if (e) e.click(); return !!e; };
+  const KEYS = {
+    "?": () => open("keyhelp"), "/": () => { const s = $("[data-search]"); s?.focus(); s?.select(); }, j: () => go(1), k: () => go(-1), n: () => { if (bell) { bell.open = !bell.open; $("summary", bell).focus(); } },
+    x: () => { const b = $("[data-sel]", current() || el("i")); if (b) { b.checked = !b.checked; lastBox = b; selection(); } }, p: () => panel ? unpeek() : peek(current() || rowsOf()[0]),
+    l: toggleLive, r: () => live.length ? pull(true) : location.reload(), t: () => { const m = $("#range"); if (m) { m.open = !m.open; $("a", m)?.focus(); } },
+    "[": () => press("[rel=prev]"), "]": () => press("[rel=next]"), c: () => press("[data-copy-link]") || copy(location.href, "the link to this view"), e: () => press("[data-key=e]"),
+  };
+  doc.addEventListener("keydown", ev => {
+    if ((ev.ctrlKey || ev.metaKey) && ev.key.toLowerCase() === "k") { ev.preventDefault(); return palette(); }
+    if (ev.key === "Escape") {
+      const m = menus()[0]; if ($("dialog[open]")) return;
+      if (m) { m.open = false; $("summary", m).focus(); } else if (root.classList.contains("drawer-open")) drawer(false); else if (panel) unpeek(); else if (ev.target.matches?.("[data-search]")) ev.target.blur(); else if (boxes().some(b => b.checked)) clearSelection(); else current()?.classList.remove("cur");
+      return;
+    }
+    if (ev.target.closest?.(".pop") && (ev.key === "ArrowDown" || ev.key === "ArrowUp")) { const a = $$("a, button, input", ev.target.closest(".pop")), i = a.indexOf(ev.target) + (ev.key === "ArrowDown" ? 1 : -1); ev.preventDefault(); return a[(i + a.length) % a.length].focus(); }
+    if (ev.ctrlKey || ev.metaKey || ev.altKey || root.dataset.keys === "off" || $("dialog[open]") || ev.target.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable], [data-plot]")) return;
+    if (Date.now() - chord < 1200) { chord = 0; const a = $(`[data-g="${CSS.escape(ev.key)}"]`); if (a) { ev.preventDefault(); a.click(); } return; }
+    if (ev.key === "g") { chord = Date.now(); return; }
+    if (ev.key === "Enter" && current() && ev.target === doc.body) return $("a.main", current())?.click();
+    const f = KEYS[ev.key]; if (f) { ev.preventDefault(); f(); }
+  });
+
+  /* ---- start ---- */
+  if (/Mac|iPhone|iPad/.test(navigator.platform)) $$("[data-mod]").forEach(k => k.textContent = "⌘K");
+  for (const c of $$("[data-countdown]")) { let n = +c.dataset.countdown; const t = setInterval(() => { n -= 1; c.textContent = Math.max(0, n); if (n <= 0) clearInterval(t); }, S); }
+  const wait = $("[data-wait-for]");
+  if (wait) setInterval(async () => { if (doc.hidden) return; try { const a = await fetch(wait.dataset.waitFor, { headers: { Accept: "application/json" }, cache: "no-store" }); if (gone(a) || !a.ok) return; const j = await a.json(); if (j.url) location.href = j.url; } catch { /* asks again */ } }, 2000);
+  tick(); selection(); $("[data-focus]")?.focus();
+  if (navigator.platform && bell) unread(+($("[data-unread]").textContent || 0));
+  window.PH = { parse, say, toast, tick, pull, copy, duration, since, emit };
+})();
