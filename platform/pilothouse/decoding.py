@@ -12,10 +12,22 @@ from typing import Any
 
 import msgspec
 
+from pilothouse import clock
 from pilothouse.errors import FieldError, Malformed, TooLarge
 from pilothouse.ingest import Outcome, Rejection
 from pilothouse.scrubbing import clean_signal, needs_cleaning
-from pilothouse.signals import CORE_SIGNALS, NOTHING, Execution, Signal, TokenUsage, check_usage, decode_hook, tag_of
+from pilothouse.signals import (
+    CORE_SIGNALS,
+    FUTURE_LIMIT,
+    NOTHING,
+    Execution,
+    Millis,
+    Signal,
+    TokenUsage,
+    check_usage,
+    decode_hook,
+    tag_of,
+)
 from pilothouse.web.parsing import find_errors, located
 
 MOST_SIGNALS = 5_000
@@ -38,12 +50,14 @@ class SignalReader:
         for kind in types[1:]:
             union = union | kind
         self._by_tag = {tag_of(kind): kind for kind in types}
+        self._latest = 0
         self._envelope = msgspec.json.Decoder(_Envelope)
-        self._whole = msgspec.json.Decoder(msgspec.defstruct("Report", [("signals", list[union])]), dec_hook=decode_hook)
-        self._one = msgspec.json.Decoder(union, dec_hook=decode_hook)
+        self._whole = msgspec.json.Decoder(msgspec.defstruct("Report", [("signals", list[union])]), dec_hook=self._hook)
+        self._one = msgspec.json.Decoder(union, dec_hook=self._hook)
 
     def read_json(self, body: bytes) -> tuple[list[Item], Outcome]:
         """Read `{"signals": [...]}`. Raises Malformed or TooLarge for the whole; bad signals are in the outcome."""
+        self._latest = clock.now() + FUTURE_LIMIT
         dirty = needs_cleaning(body)
         if not dirty:
             items = self._read_whole(body)
@@ -64,7 +78,14 @@ class SignalReader:
 
     def read_lines(self, body: bytes) -> tuple[list[Item], Outcome]:
         """Read one signal a line (NDJSON); a line that is no JSON is one rejected signal."""
+        self._latest = clock.now() + FUTURE_LIMIT
         return self._read_parts([line for line in body.split(b"\n") if line.strip()], dirty=needs_cleaning(body))
+
+    def _hook(self, kind: type, value: Any) -> Any:
+        # called for every time of every signal: the plain case first, against a limit worked out once a report
+        if type(value) is int and 0 <= value <= self._latest and kind is Millis:
+            return value
+        return decode_hook(kind, value)
 
     def _read_whole(self, body: bytes) -> list[Item] | None:
         try:
@@ -110,23 +131,29 @@ class SignalReader:
         kind = self._by_tag.get(value.get("type")) if isinstance(value.get("type"), str) else None
         if kind is None:
             return [FieldError("type", f"must be one of {', '.join(sorted(self._by_tag))}")]
-        return find_errors(value, kind, "") or [located(first, "")]
+        errors = find_errors(value, kind, "")
+        for name in OBJECTS:
+            if not isinstance(value.get(name), (dict, type(None))):
+                errors.append(FieldError(name, "must be an object"))
+        return errors or [located(first, "")]
 
 
 def check_signal(signal: Any) -> list[FieldError]:
     """Check what types alone do not say: free objects are objects, parts of a usage fit its whole."""
-    errors = []
-    if isinstance(signal, TokenUsage):
+    kind = type(signal)
+    if kind is TokenUsage:
         return [FieldError(name, message) for name, message in check_usage(signal)]
+    errors = []
     for name in OBJECTS:
-        value = getattr(signal, name, NOTHING)
-        if value is not NOTHING and bytes(value)[:1] not in {b"{", b"n"}:
+        if not _is_object(getattr(signal, name, NOTHING)):
             errors.append(FieldError(name, "must be an object"))
-    if isinstance(signal, Execution) and signal.error is not None:
-        value = signal.error.attributes
-        if value is not NOTHING and bytes(value)[:1] not in {b"{", b"n"}:
-            errors.append(FieldError("error.attributes", "must be an object"))
+    if kind is Execution and signal.error is not None and not _is_object(signal.error.attributes):
+        errors.append(FieldError("error.attributes", "must be an object"))
     return errors
+
+
+def _is_object(value: msgspec.Raw) -> bool:
+    return value is NOTHING or bytes(value)[:1] in {b"{", b"n"}
 
 
 def _check_number(count: int) -> None:

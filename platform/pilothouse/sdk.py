@@ -63,9 +63,8 @@ from pilothouse.errors import (
     TooManyRequests,
 )
 from pilothouse.identity.principal import current_principal, require
-from pilothouse.measures import Deltas, Sum, percentile
+from pilothouse.measures import Deltas, Sum, percentile, read_totals
 from pilothouse.measures import read as read_measure
-from pilothouse.measures import read_totals
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.runtime import runtime
 from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole

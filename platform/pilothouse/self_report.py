@@ -19,7 +19,7 @@ from pilothouse import clock
 from pilothouse.contract.contributions import Source
 from pilothouse.errors import PilothouseError
 from pilothouse.runtime import runtime
-from pilothouse.signals import Error, Execution, Frame, Id, Millis, Signal, raw
+from pilothouse.signals import Error, Execution, Frame, Signal, raw
 
 MOST_WAITING = 5_000  # signals in memory; beyond, the oldest are dropped
 PAUSE_S = 1.0
@@ -74,10 +74,10 @@ class Reporter:
 def failure(fault: BaseException, **fields: Any) -> Error:
     """Make the error signal of an exception, with its frames from the outermost to the innermost; no local variables."""
     return Error(
-        id=Id(clock.new_id()),
+        id=clock.new_id(),
         error_type=type(fault).__qualname__[:255],
         message=str(fault)[:4000],
-        at=Millis(clock.now()),
+        at=clock.now(),
         frames=list(_frames(fault)),
         environment=ENVIRONMENT,
         **fields,
@@ -86,12 +86,12 @@ def failure(fault: BaseException, **fields: Any) -> Error:
 
 def run(workflow: str, status: str, started_at: int, **fields: Any) -> Execution:
     """Make the execution signal of something that Pilothouse did itself and that has ended now."""
-    fields.setdefault("id", Id(clock.new_id()))
-    fields.setdefault("finished_at", Millis(clock.now()))
+    fields.setdefault("id", clock.new_id())
+    fields.setdefault("finished_at", clock.now())
     if "attributes" in fields:
         fields["attributes"] = raw(fields["attributes"])
     return Execution(
-        workflow=workflow, status=status, started_at=Millis(started_at), environment=ENVIRONMENT, **fields  # type: ignore[arg-type]
+        workflow=workflow, status=status, started_at=started_at, environment=ENVIRONMENT, **fields  # type: ignore[arg-type]
     )
 
 

@@ -7,6 +7,7 @@ costs no decoding. A plugin adds a signal type by subclassing `Signal` with a `t
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ from pilothouse.money import parse_usd
 Raw = msgspec.Raw
 NOTHING = msgspec.Raw()
 FUTURE_LIMIT = clock.DAY  # a time further ahead than this is a broken clock, not a report
+ID_RULE = "must be 1 to 128 printable characters without spaces"
+TIME_RULE = "must be RFC 3339 text with an offset or an integer of Unix milliseconds"
 LATEST = 253_402_300_799_999  # the last millisecond of the year 9999, beyond which RFC 3339 ends
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "timed_out"]
@@ -33,63 +36,60 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=9_007_199_254_740_991)]  # 2**53 - 
 Money = Annotated[str, msgspec.Meta(max_length=40)]
 
 
+# Printable and without spaces: no separators, controls, soft hyphens or invisible format characters.
+_ID_PATTERN = (
+    r"\A[^\s\x00-\x20\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]{1,128}\Z"
+)
+_ID = re.compile(_ID_PATTERN)
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_ID_PATTERN)]
+
 if TYPE_CHECKING:
-    Id = str
     Millis = int
 else:
 
     class _Checked(type):
-        """The type of `Id` and `Millis`: msgspec asks our hook for their values, which are plain text and numbers."""
+        """The type of `Millis`: msgspec asks our hook for its values, which are plain numbers."""
 
         def __instancecheck__(cls, value: object) -> bool:
-            return isinstance(value, cls.plain)
+            return isinstance(value, int)
 
         def __call__(cls, value: Any) -> Any:
             return value
 
-    class Id(metaclass=_Checked):
-        """An id: 1 to 128 printable characters without spaces; a `str` at run time."""
-
-        plain = str
-
     class Millis(metaclass=_Checked):
         """A moment in Unix milliseconds, decoded from an integer or from RFC 3339 with an offset; an `int` at run time."""
-
-        plain = int
 
 
 def parse_id(value: Any) -> str:
     """Check an id. Raises ValueError with the rule."""
-    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable() or " " in value:  # noqa: PLR2004
-        raise ValueError("must be 1 to 128 printable characters without spaces")
+    if not isinstance(value, str) or _ID.match(value) is None:
+        raise ValueError(ID_RULE)
     return value
 
 
-def parse_time(value: Any) -> int:
-    """Read a moment. Raises ValueError where it is no time, has no offset or lies more than 24 h ahead."""
+def parse_time(value: Any, latest: int | None = None) -> int:
+    """Read a moment. Raises ValueError where it is no time, has no offset or lies beyond `latest` (24 h ahead)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("must be RFC 3339 text with an offset or an integer of Unix milliseconds")  # noqa: TRY004
+        raise ValueError(TIME_RULE)  # noqa: TRY004 - msgspec turns ValueError into a validation error
     if isinstance(value, int):
         at = value
     else:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError("must be RFC 3339 text with an offset or an integer of Unix milliseconds") from None
+            raise ValueError(TIME_RULE) from None
         if moment.tzinfo is None:
             raise ValueError("must carry an offset, such as Z or +02:00")
         at = clock.to_millis(moment)
     if not 0 <= at <= LATEST:
         raise ValueError("must lie between the years 1970 and 9999")
-    if at > clock.now() + FUTURE_LIMIT:
+    if at > (clock.now() + FUTURE_LIMIT if latest is None else latest):
         raise ValueError("lies more than 24 hours in the future")
     return at
 
 
 def decode_hook(kind: type, value: Any) -> Any:
-    """Decode `Id` and `Millis` for msgspec."""
-    if kind is Id:
-        return parse_id(value)
+    """Decode `Millis` for msgspec."""
     if kind is Millis:
         return parse_time(value)
     raise NotImplementedError(kind)

@@ -173,8 +173,9 @@ def mailbox(app: Flask, drain: Callable[[], int]) -> Callable[[], list[Any]]:
 @contextmanager
 def count_queries() -> Iterator[list[str]]:
     """Collect the SQL statements that run inside the block."""
-    from pilothouse.db import db
     from sqlalchemy import event
+
+    from pilothouse.db import db
 
     statements: list[str] = []
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from flask import Response
+
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
     FINAL,
@@ -36,8 +37,8 @@ VIEW, CHANGE, REPORT = "executions.runs.view", "executions.runs.control", "execu
 TOPICS = (service.TOPIC,)
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "lost")
 EXPORTED = (
-    "id", "workflow", "status", "trigger", "agent", "user", "session", "environment", "release", "parent_id", "started_at",
-    "finished_at", "duration_ms", "error_count", "total_tokens", "cost_usd", "created_at",
+    "id", "workflow", "status", "trigger", "agent", "user", "session", "environment", "release", "parent_id",
+    "started_at", "finished_at", "duration_ms", "error_count", "total_tokens", "cost_usd", "created_at",
 )  # fmt: skip
 
 
@@ -211,7 +212,8 @@ def list_workflows() -> Page[Workflow]:
 def list_executions(query: ListQuery) -> Page[ExecutionRecord]:
     """List executions, newest first."""
     after = read_cursor(query.cursor) if query.cursor else None
-    rows, cursor = page_of(queries.page(query.filters(), query.limit, after), query.limit, lambda r: (r.sorted_at, r.id))
+    found = queries.page(query.filters(), query.limit, after)
+    rows, cursor = page_of(found, query.limit, lambda row: (row.sorted_at, row.id))
     return Page([ExecutionRecord(**_fields(row)) for row in rows], cursor)
 
 
@@ -260,7 +262,8 @@ def change(execution_id: str, body: dict[str, Any]) -> ExecutionDetail:
     if body.get("id", execution_id) != execution_id:
         raise Invalid.field("id", "cannot be changed")
     status = row.status if row.status != "lost" else "running"
-    _submit(_with_times({"workflow": row.workflow, "status": status, **body, "id": execution_id}, row.started_at, row.finished_at))
+    report = {"workflow": row.workflow, "status": status, **body, "id": execution_id}
+    _submit(_with_times(report, row.started_at, row.finished_at))
     return show(execution_id)
 
 
@@ -339,15 +342,15 @@ def _exported(rows: Iterator[Any]) -> Iterator[Sequence[Any]]:
 def _step(step: Any) -> StepRecord:
     return StepRecord(
         id=step.id, execution_id=step.execution_id, parent_id=step.parent_id, name=step.name, kind=step.kind,
-        status=step.status, started_at=_time(step.started_at), finished_at=_time(step.finished_at), duration_ms=_duration(step),
-        input=_json(step.input), output=_json(step.output), attributes=_json(step.attributes),
+        status=step.status, started_at=_time(step.started_at), finished_at=_time(step.finished_at),
+        duration_ms=_duration(step), input=_json(step.input), output=_json(step.output), attributes=_json(step.attributes),
     )  # fmt: skip
 
 
 def _usage(row: Any) -> UsageTotals:
     return UsageTotals(
-        row.calls, row.prompt_tokens, row.completion_tokens, row.prompt_tokens + row.completion_tokens, row.cached_tokens,
-        row.cache_write_tokens, row.reasoning_tokens, to_usd(row.cost_nano), row.unpriced_records,
+        row.calls, row.prompt_tokens, row.completion_tokens, row.prompt_tokens + row.completion_tokens,
+        row.cached_tokens, row.cache_write_tokens, row.reasoning_tokens, to_usd(row.cost_nano), row.unpriced_records,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What an execution adds to the measures: one run in the minute it started, with the status that it has now.
 
-When a row changes, what it added before is taken back and what it is now is added, so sums over the measures always equal
-a count of the rows.
+When a row changes, what it added before is taken back and what it is now is added, so sums over the measures always
+equal a count of the rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Merging reports: early, late, twice and out of order, with the same result.
 
-Each field keeps the value of the most final report that named it. A report's level is 1 queued, 2 running, 3 final; of two
-values of one level the greater one stays, and between two final reports the one with the later `finished_at` wins, then
+Each field keeps the value of the most final report that named it. A report's level is 1 queued, 2 running, 3 final; of
+two values of one level the greater one stays, and between two final reports the one with the later `finished_at` wins, then
 the graver status. Every rule is a maximum, so the order of arrival does not matter.
+
+A row keeps the levels of its fields as text, one digit a field in the order of the field list; None says that every
+value came with the row's present status, which is so for most rows for all their life.
 """
 
 from __future__ import annotations
@@ -12,7 +15,13 @@ from typing import Any
 
 import msgspec
 
-SERVER, QUEUED, RUNNING, FINAL = 0, 1, 2, 3
+FIELDS = (
+    "workflow_id", "trigger", "agent", "user", "session", "environment", "release", "parent_id", "started_at",
+    "finished_at", "attributes", "input", "output",
+)  # fmt: skip
+STEP_FIELDS = ("parent_id", "name", "kind", "started_at", "finished_at", "attributes", "input", "output")
+
+UNSET, QUEUED, RUNNING, FINAL = 0, 1, 2, 3
 LEVELS: Mapping[str, int] = {"queued": QUEUED, "running": RUNNING, "lost": RUNNING}
 GRAVITY: Mapping[str, int] = {"succeeded": 0, "cancelled": 1, "timed_out": 2, "failed": 3}
 
@@ -24,10 +33,17 @@ def level_of(status: str) -> int:
     return LEVELS.get(status, FINAL)
 
 
-def first(report: Mapping[str, Any], fields: Sequence[str]) -> str:
-    """Return the levels of a row that is made of one report."""
-    level = str(level_of(report["status"]))
-    return "".join("0" if report[name] is None else level for name in fields)
+def levels_of(row: Mapping[str, Any], fields: Sequence[str]) -> list[int]:
+    """Return the level of each field of a row; 0 where it was never named."""
+    if row["levels"] is not None:
+        return [int(digit) for digit in row["levels"]]
+    level = level_of(row["status"])
+    return [UNSET if row[name] is None else level for name in fields]
+
+
+def write_levels(levels: Sequence[int]) -> str:
+    """Write levels for a row."""
+    return "".join(str(level) for level in levels)
 
 
 def merge(row: Row, report: Mapping[str, Any], fields: Sequence[str]) -> bool:
@@ -39,19 +55,19 @@ def merge(row: Row, report: Mapping[str, Any], fields: Sequence[str]) -> bool:
     stands = level_of(row["status"])
     wins = level > stands or (level == FINAL == stands and _final_key(report) > _final_key(row))
     changed = False
-    levels = list(row["levels"])
+    levels = levels_of(row, fields)
     for place, name in enumerate(fields):
         value = report[name]
         if value is None:
             continue
         if name == "attributes" and row[name] is not None:
-            value = _merge_objects(row[name], value, newer=wins or level > int(levels[place]))
-        elif not _replaces(row[name], value, (int(levels[place]), level), wins=wins):
+            value = _merge_objects(row[name], value, newer=wins or level > levels[place])
+        elif not _replaces(row[name], value, (levels[place], level), wins=wins):
             continue
         if row[name] != value:
             row[name], changed = value, True
-        levels[place] = str(max(level, int(levels[place])))
-    row["levels"] = "".join(levels)
+        levels[place] = max(level, levels[place])
+    row["levels"] = write_levels(levels)
     status = report["status"] if wins or row["status"] == "lost" else row["status"]
     status = "running" if row["status"] == "lost" and status == "queued" else status
     changed = changed or status != row["status"]
@@ -65,11 +81,12 @@ def _replaces(old: Any, new: Any, levels: tuple[int, int], *, wins: bool) -> boo
         return True
     if level < before:
         return False
-    return wins or (level < FINAL and new > old)
+    return wins or (level < FINAL and bool(new > old))
 
 
 def _final_key(report: Mapping[str, Any]) -> tuple[int, int]:
-    return report["finished_at"] or -1, GRAVITY.get(report["status"], -1)
+    finished_at = report["finished_at"]
+    return -1 if finished_at is None else finished_at, GRAVITY.get(report["status"], -1)
 
 
 def _merge_objects(old: str, new: str, *, newer: bool) -> str:

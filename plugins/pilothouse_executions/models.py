@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pilothouse.sdk import Id, Json, Millis, Model, Name, Nanodollars
 from sqlalchemy import BigInteger, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
+
+from pilothouse.sdk import Id, Json, Millis, Model, Name, Nanodollars
 
 
 class Workflow(Model):
@@ -55,7 +56,7 @@ class Execution(Model):
     created_at: Mapped[int] = mapped_column(Millis)
     heard_at: Mapped[int] = mapped_column(Millis)
     reported: Mapped[bool]
-    levels: Mapped[str] = mapped_column(Name)
+    levels: Mapped[str | None] = mapped_column(Name)
     token_id: Mapped[str | None] = mapped_column(Id)
     error_count: Mapped[int] = mapped_column(default=0)
     total_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -80,7 +81,7 @@ class Step(Model):
     started_at: Mapped[int | None] = mapped_column(Millis)
     finished_at: Mapped[int | None] = mapped_column(Millis)
     created_at: Mapped[int] = mapped_column(Millis)
-    levels: Mapped[str] = mapped_column(Name)
+    levels: Mapped[str | None] = mapped_column(Name)
     attributes: Mapped[str | None] = mapped_column(Json)
     input: Mapped[str | None] = mapped_column(Json)
     output: Mapped[str | None] = mapped_column(Json)
@@ -116,7 +117,7 @@ class ExecutionUsage(Model):
 
 
 class ExecutionLabel(Model):
-    """Every agent, environment and trigger that was ever reported: short lists for filters and for search by substring."""
+    """An agent, environment or trigger that was ever reported: short lists for filters and for search by substring."""
 
     __tablename__ = "execution_labels"
 

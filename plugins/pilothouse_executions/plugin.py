@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flask import Blueprint
+
 from pilothouse.sdk import (
     MINUTE,
     BeatEntry,
@@ -26,7 +27,7 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse.sdk import Execution as ExecutionSignal
-from pilothouse_executions import api, counting, recorder, service, tasks
+from pilothouse_executions import api, counting, links, recorder, service, tasks, totals
 from pilothouse_executions.events import CommandGiven, Failed, Finished, Lost
 from pilothouse_executions.models import MODELS
 
@@ -41,7 +42,7 @@ def pilothouse_manifest() -> Manifest:
 def pilothouse_settings() -> Iterable[Setting]:
     """Return the settings."""
     return [
-        Setting("PILOTHOUSE_LOST_AFTER", duration, 30 * MINUTE, "Silence after which a running execution is marked lost")
+        Setting("PILOTHOUSE_LOST_AFTER", duration, 30 * MINUTE, "Silence after which a running execution is lost")
     ]
 
 
@@ -61,10 +62,10 @@ def pilothouse_migrations() -> Path:
 def pilothouse_recorders() -> Iterable[Recorder]:
     """Return what records executions and steps, and what counts errors and usage of them."""
     return [
-        Recorder(ExecutionSignal, recorder.record_executions, owner=True, prepare=recorder.link_executions),
-        Recorder(Step, recorder.record_steps, owner=True, prepare=recorder.link_children),
-        Recorder(Error, recorder.count_errors, prepare=recorder.link_children),
-        Recorder(TokenUsage, recorder.count_usage, prepare=recorder.link_children),
+        Recorder(ExecutionSignal, recorder.record_executions, owner=True, prepare=links.link_executions),
+        Recorder(Step, recorder.record_steps, owner=True, prepare=links.link_children),
+        Recorder(Error, totals.count_errors, prepare=links.link_children),
+        Recorder(TokenUsage, totals.count_usage, prepare=links.link_children),
     ]
 
 

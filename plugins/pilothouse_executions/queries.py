@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
+
 from pilothouse.sdk import NotFound, Period, Sum, db, percentile, read_totals
 from pilothouse_executions.counting import COUNT, DURATION, MICROSECONDS
 from pilothouse_executions.models import (
@@ -16,16 +18,15 @@ from pilothouse_executions.models import (
     Step,
     Workflow,
 )
-from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
 
 CHUNK = 1_000  # rows a step of a streamed export reads
 MOST_CANDIDATES = 1_000  # workflows or agents whose name holds the searched text
 
 LISTED = (
-    Execution.id, Execution.workflow_id, Workflow.name.label("workflow"), Execution.status, Execution.trigger, Execution.agent,
-    Execution.user, Execution.session, Execution.environment, Execution.release, Execution.parent_id, Execution.started_at,
-    Execution.finished_at, Execution.sorted_at, Execution.created_at, Execution.attributes, Execution.error_count,
-    Execution.total_tokens, Execution.cost_nano, Execution.reported,
+    Execution.id, Execution.workflow_id, Workflow.name.label("workflow"), Execution.status, Execution.trigger,
+    Execution.agent, Execution.user, Execution.session, Execution.environment, Execution.release, Execution.parent_id,
+    Execution.started_at, Execution.finished_at, Execution.sorted_at, Execution.created_at, Execution.attributes,
+    Execution.error_count, Execution.total_tokens, Execution.cost_nano, Execution.reported,
 )  # fmt: skip
 
 

@@ -1,9 +1,11 @@
-"""Acting on executions: cancel, rerun, commands for clients, marking silent ones lost. Writes inside the caller's unit of work."""
+"""Acting on executions: cancel, rerun, commands for clients, marking silent ones lost; inside the caller's unit of work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+from sqlalchemy import select
 
 from pilothouse.sdk import (
     FINAL,
@@ -24,8 +26,9 @@ from pilothouse.sdk import (
 )
 from pilothouse_executions import counting
 from pilothouse_executions.events import CommandGiven, Finished, Lost
+from pilothouse_executions.merging import levels_of, write_levels
 from pilothouse_executions.models import Execution, ExecutionCommand, Workflow
-from sqlalchemy import select
+from pilothouse_executions.recorder import FIELDS
 
 MOST_LOST = 500  # executions that one sweep marks: bounds its transaction
 TOPIC = "executions"
@@ -56,16 +59,12 @@ def rerun(execution_id: str, reason: str, principal: Principal) -> ExecutionComm
 
 
 def deliver_commands(token_id: str) -> Sequence[Command] | None:
-    """Return the commands that wait for a token's executions and mark them delivered: the hook `pilothouse_commands`."""
-    waiting = select(ExecutionCommand.id).where(
-        ExecutionCommand.token_id == token_id, ExecutionCommand.delivered_at.is_(None)
-    )
-    if db.session().scalar(waiting.limit(1)) is None:
+    """Return the commands that wait for a token's executions and mark them delivered; None where none waits."""
+    waiting = (ExecutionCommand.token_id == token_id, ExecutionCommand.delivered_at.is_(None))
+    if db.session().scalar(select(ExecutionCommand.id).where(*waiting).limit(1)) is None:
         return None
     with unit_of_work() as session:
-        statement = select(ExecutionCommand).where(
-            ExecutionCommand.token_id == token_id, ExecutionCommand.delivered_at.is_(None)
-        )
+        statement = select(ExecutionCommand).where(*waiting)
         commands = session.scalars(statement.order_by(ExecutionCommand.created_at).with_for_update()).all()
         for command in commands:
             command.delivered_at = now()
@@ -76,7 +75,8 @@ def mark_lost(silence: int) -> int:
     """Mark running executions lost of which nothing was heard for `silence` ms; returns how many."""
     session = db.session()
     lock_writers(session.connection())
-    statement = select(Execution).where(Execution.status.in_(("queued", "running")), Execution.heard_at < now() - silence)
+    running = Execution.status.in_(("queued", "running"))  # as the partial index has it
+    statement = select(Execution).where(running, Execution.heard_at < now() - silence)
     silent = session.scalars(statement.order_by(Execution.heard_at).limit(MOST_LOST)).all()
     for execution in silent:
         _change_status(execution, "lost", finished_at=None)
@@ -100,6 +100,8 @@ def _change_status(execution: Execution, status: str, *, finished_at: int | None
     deltas = Deltas()
     name = _workflow_name(execution) or None
     counting.take_back(deltas, _row(execution), name)
+    values = {field: getattr(execution, field) for field in (*FIELDS, "levels", "status")}
+    execution.levels = write_levels(levels_of(values, FIELDS))  # what was reported keeps the level that it came with
     execution.status = status
     execution.finished_at = finished_at
     db.session().flush()
@@ -127,9 +129,6 @@ def _command(execution: Execution, name: str, reason: str, principal: Principal)
 
 
 def _announce(execution: Execution, command: ExecutionCommand, workflow: str) -> None:
-    publish(
-        CommandGiven(
-            execution_id=execution.id, workflow=workflow, command=command.command, reason=command.reason, actor=command.actor
-        )
-    )
+    given = {"command": command.command, "reason": command.reason, "actor": command.actor}
+    publish(CommandGiven(execution_id=execution.id, workflow=workflow, **given))
     after_commit(lambda: runtime().changes.bump(TOPIC))

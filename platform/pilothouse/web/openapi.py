@@ -10,7 +10,7 @@ import msgspec
 from flask import Flask, Response
 
 from pilothouse.access import PUBLIC, Permission
-from pilothouse.signals import Id, Millis
+from pilothouse.signals import Millis
 from pilothouse.web.api import Operation
 
 _PATH_PART = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
@@ -128,8 +128,6 @@ def _answer_type(operation: Operation) -> Any:
 
 
 def _schema_hook(kind: type) -> dict[str, Any]:
-    if kind is Id:
-        return {"type": "string", "minLength": 1, "maxLength": 128, "description": "Printable characters without spaces"}
     if kind is Millis:
         text = "RFC 3339 with an offset, or Unix milliseconds"
         return {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}], "description": text}

@@ -9,11 +9,12 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from pilothouse.errors import FieldError, Invalid, Malformed
-from pilothouse.signals import decode_hook
+from pilothouse.signals import ID_RULE, decode_hook
 
 T = TypeVar("T")
 
 _PATH = re.compile(r" - at `\$?\.?(?P<path>[^`]*)`$")
+_ID_FAULT = re.compile(r"Expected `str` matching regex '.*'(?= - at `|\Z)", re.DOTALL)
 _LARGEST_INT = 2**63 - 1
 
 
@@ -52,6 +53,8 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
             if field.required:
                 errors.append(FieldError(where, "is required"))
             continue
+        if hints[field.name] is msgspec.Raw:
+            continue  # any JSON will do
         try:
             msgspec.convert(value[field.encode_name], hints[field.name], strict=strict, dec_hook=_hook_for(strict=strict))
         except (msgspec.ValidationError, RecursionError, OverflowError) as fault:
@@ -61,6 +64,7 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
 
 def located(message: str, path: str) -> FieldError:
     """Split msgspec's "message - at `$.path`" into a field error below `path`."""
+    message = _ID_FAULT.sub(ID_RULE, message)  # the only pattern among our fields is that of ids
     match = _PATH.search(message)
     if match is None:
         return FieldError(path or "body", message)

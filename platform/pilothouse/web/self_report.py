@@ -17,7 +17,7 @@ from pilothouse.errors import PilothouseError
 from pilothouse.identity.principal import current_principal
 from pilothouse.runtime import runtime
 from pilothouse.self_report import failure
-from pilothouse.signals import Event, Id, Millis, raw
+from pilothouse.signals import Event, raw
 
 BEGUN = "pilothouse_reported"
 SILENT = ("/static", "/-/", "/healthz", "/readyz", "/metrics", "/api/ingest", "/v1/", "/otlp/", "/gateway/", "/favicon")
@@ -44,14 +44,14 @@ def _end(response: Response) -> Response:
     principal = current_principal()
     runtime().reporter.add(
         Event(
-            id=Id(clock.new_id()),
+            id=clock.new_id(),
             name=f"{request.method} {rule}"[:255],
             component="pilothouse.api" if rule.startswith("/api/") else "pilothouse.console",
             user=(principal.user_id or principal.id) if principal else None,
             session=principal.session_id if principal else None,
             duration_ms=round((time.perf_counter() - begun) * 1000, 3),
             ok=response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR,
-            at=Millis(clock.now()),
+            at=clock.now(),
             properties=raw({"status": response.status_code, "request_id": response.headers.get("X-Request-Id")}),
         )
     )

@@ -1,0 +1,114 @@
+"""Before anything is recorded: workflows get ids, and executions that children name exist, if need be as placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, update
+
+from pilothouse.sdk import Batch, Bulk, Link, in_list, in_list_sql, insert_ignore, new_id
+from pilothouse_executions import counting
+from pilothouse_executions.merging import FIELDS, UNSET, Row, write_levels
+from pilothouse_executions.models import Execution, Workflow
+
+EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
+_WORKFLOWS: Table = Workflow.__table__  # type: ignore[assignment]
+COLUMNS = tuple(column.name for column in EXECUTIONS.columns)
+INSERT = Bulk(EXECUTIONS, COLUMNS)
+
+
+def link_executions(batch: Batch) -> None:
+    """Intern the workflows of this batch and note its executions as parents of its children."""
+    _intern_workflows(batch, {signal.workflow for signal in batch.signals})
+    for signal in batch.signals:
+        workflow_id = batch.workflows[signal.workflow]
+        batch.links[signal.id] = Link(workflow_id, signal.workflow, signal.agent, signal.environment)
+
+
+def link_children(batch: Batch) -> None:
+    """Make sure that every execution that a step, error or usage names exists, if need be as a placeholder."""
+    named = {s.workflow for s in batch.signals if getattr(s, "workflow", None)}
+    _intern_workflows(batch, named)
+    children = [s for s in batch.signals if s.execution_id and s.execution_id not in batch.links]
+    wanted = {signal.execution_id: signal for signal in reversed(children)}
+    if not wanted:
+        return
+    for row in load(batch.connection, list(wanted)).values():
+        batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], row["environment"])
+        if row["status"] == "lost":
+            _revive(batch, row)
+    missing = [signal for execution_id, signal in wanted.items() if execution_id not in batch.links]
+    rows = [_placeholder(batch, signal) for signal in missing]
+    INSERT.insert(batch.connection, (tuple(row[name] for name in COLUMNS) for row in rows))
+    for row in rows:
+        counting.add(batch.measures, row, name_of(batch, row))
+        batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], None)
+
+
+def _intern_workflows(batch: Batch, names: Iterable[str]) -> None:
+    """Give every workflow name its id; new names get a row."""
+    wanted = sorted({name for name in names if name} - batch.workflows.keys())
+    if not wanted:
+        return
+    batch.workflows.update(_workflow_ids(batch.connection, wanted))
+    missing = [name for name in wanted if name not in batch.workflows]
+    if missing:
+        rows = [{"id": new_id(), "name": name, "created_at": batch.received_at} for name in missing]
+        insert_ignore(batch.connection, _WORKFLOWS, rows)
+        batch.workflows.update(_workflow_ids(batch.connection, missing))
+
+
+def _workflow_ids(connection: Connection, names: Sequence[str]) -> dict[str, str]:
+    statement = in_list_sql(connection, _WORKFLOWS, ("name", "id"), "name")
+    rows = connection.exec_driver_sql(statement, (in_list(connection, names),))
+    return {row[0]: row[1] for row in rows}
+
+
+def load(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """Return the rows of executions by id."""
+    if not ids:
+        return {}
+    statement = in_list_sql(connection, EXECUTIONS, COLUMNS, "id")
+    rows = connection.exec_driver_sql(statement, (in_list(connection, ids),))
+    return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}
+
+
+def name_of(batch: Batch, row: Row) -> str | None:
+    """Return the name of a row's workflow."""
+    if row["workflow_id"] is None:
+        return None
+    for name, key in batch.workflows.items():
+        if key == row["workflow_id"]:
+            return name
+    name = batch.connection.scalar(select(_WORKFLOWS.c.name).where(_WORKFLOWS.c.id == row["workflow_id"]))
+    batch.workflows[str(name)] = row["workflow_id"]
+    return str(name)
+
+
+def _placeholder(batch: Batch, signal: Any) -> Row:
+    """Return the row of an execution of which only a child was heard; the real report fills it in."""
+    at = min(getattr(signal, "started_at", None) or getattr(signal, "at", None) or batch.received_at, batch.received_at)
+    workflow = getattr(signal, "workflow", None)
+    empty: Row = dict.fromkeys(COLUMNS)
+    return empty | {
+        "id": signal.execution_id,
+        "workflow_id": batch.workflows[workflow] if workflow else None,
+        "status": "running",
+        "sorted_at": at,
+        "created_at": at,
+        "heard_at": batch.received_at,
+        "reported": False,
+        "levels": write_levels([UNSET] * len(FIELDS)),
+        "error_count": 0,
+        "total_tokens": 0,
+    }
+
+
+def _revive(batch: Batch, row: Row) -> None:
+    """Take back that an execution was lost: it was heard of again."""
+    name = name_of(batch, row)
+    counting.take_back(batch.measures, row, name)
+    row["status"] = "running"
+    counting.add(batch.measures, row, name)
+    batch.connection.execute(update(EXECUTIONS).where(EXECUTIONS.c.id == row["id"]).values(status="running"))

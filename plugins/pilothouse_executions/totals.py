@@ -1,0 +1,84 @@
+"""What an execution adds up from its children: errors and token usage, as its list and page show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, case, func, update
+
+from pilothouse.sdk import Batch, Bulk, insert_ignore, parse_usd
+from pilothouse_executions.models import Execution, ExecutionError, ExecutionUsage
+
+_EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
+_USAGES: Table = ExecutionUsage.__table__  # type: ignore[assignment]
+_ERRORS: Table = ExecutionError.__table__  # type: ignore[assignment]
+_INSERT_ERRORS = Bulk(_ERRORS, ("execution_id", "id", "error_type", "message", "at"), ignore_conflicts=True)
+_TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+_USAGE = ("calls", *_TOKENS, "cost_nano", "unpriced_records")
+MESSAGE_SHOWN = 1_000  # characters of an error's message that its execution's page shows
+
+
+def count_errors(batch: Batch) -> None:
+    """Keep the short list of an execution's errors and their number; errors' own plugin keeps the whole."""
+    rows = [
+        (s.execution_id, s.id, s.error_type, s.message[:MESSAGE_SHOWN], s.at or batch.received_at)
+        for s in batch.signals
+        if s.execution_id
+    ]
+    _INSERT_ERRORS.insert(batch.connection, rows)
+    numbers: dict[str, int] = {}
+    for row in rows:
+        numbers[row[0]] = numbers.get(row[0], 0) + 1
+    _add_to(batch.connection, [{"key": key, "errors": number, "tokens": 0, "cost": None, "at": batch.received_at}
+                               for key, number in numbers.items()])  # fmt: skip
+
+
+def count_usage(batch: Batch) -> None:
+    """Add usage to the totals of its execution."""
+    sums: dict[str, dict[str, int]] = {}
+    for signal in batch.signals:
+        if signal.execution_id is None:
+            continue
+        entry = sums.setdefault(signal.execution_id, dict.fromkeys(_USAGE, 0))
+        entry["calls"] += 1
+        for name in _TOKENS:
+            entry[name] += getattr(signal, name) or 0
+        if signal.cost_usd is None:
+            entry["unpriced_records"] += 1
+        else:
+            entry["cost_nano"] += parse_usd(signal.cost_usd)
+    if not sums:
+        return
+    zero = dict.fromkeys(_USAGE, 0)
+    insert_ignore(batch.connection, _USAGES, [{"execution_id": key, **zero} for key in sums])
+    adding = update(_USAGES).where(_USAGES.c.execution_id == bindparam("key"))
+    adding = adding.values({name: _USAGES.c[name] + bindparam(f"add_{name}") for name in _USAGE})
+    batch.connection.execute(
+        adding, [{"key": key, **{f"add_{name}": value for name, value in entry.items()}} for key, entry in sums.items()]
+    )
+    _add_to(batch.connection, [_totals(key, entry, batch.received_at) for key, entry in sums.items()])
+
+
+def _totals(key: str, entry: Mapping[str, int], at: int) -> dict[str, Any]:
+    tokens = entry["prompt_tokens"] + entry["completion_tokens"]
+    priced = entry["calls"] > entry["unpriced_records"]
+    return {"key": key, "errors": 0, "tokens": tokens, "cost": entry["cost_nano"] if priced else None, "at": at}
+
+
+def _add_to(connection: Connection, sums: list[dict[str, Any]]) -> None:
+    if not sums:
+        return
+    table = _EXECUTIONS
+    cost = case(
+        (bindparam("cost").is_(None), table.c.cost_nano),
+        else_=func.coalesce(table.c.cost_nano, 0) + bindparam("cost"),
+    )
+    statement = update(table).where(table.c.id == bindparam("key"))
+    statement = statement.values(
+        error_count=table.c.error_count + bindparam("errors"),
+        total_tokens=table.c.total_tokens + bindparam("tokens"),
+        cost_nano=cost,
+        heard_at=bindparam("at"),
+    )
+    connection.execute(statement, sums)
