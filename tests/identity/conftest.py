@@ -16,12 +16,14 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-import pilothouse.web
 import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
+from sqlalchemy import event
+
+import pilothouse.web
 from pilothouse import broker, clock, embedded
 from pilothouse.changes import Changes
 from pilothouse.crypto import Keyring
@@ -41,7 +43,6 @@ from pilothouse.web.problems import init_problems
 from pilothouse.work.dispatcher import Dispatcher
 from pilothouse.work.mail import Mailer
 from pilothouse.work.runner import drain
-from sqlalchemy import event
 
 BASE_URL = "http://localhost"
 
@@ -267,3 +268,11 @@ class Rows:
 def rows(app: Flask) -> Rows:
     """Read and change the database file from outside."""
     return Rows(app)
+
+
+@pytest.fixture
+def https_app(tmp_path: Path) -> Iterator[Flask]:
+    """Build the application as it stands behind TLS."""
+    app = build(settings_for(tmp_path, PILOTHOUSE_BASE_URL="https://ph.example"))
+    yield app
+    close(app)

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from pilothouse import clock
 from pilothouse.db import unit_of_work
 from pilothouse.identity.magic_links import purge_links

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 from flask import render_template_string
+
 from pilothouse import broker
 from pilothouse.access import Principal
 from pilothouse.changes import Changes
@@ -76,7 +77,8 @@ def test_a_change_that_is_rolled_back_changes_nothing(people, app, whoami):
             change_user(user.id, by=OWNER, role="admin")
             add_user(user.email, "viewer")
 
-    pytest.raises(Conflict, change_and_fail)
+    with pytest.raises(Conflict):
+        change_and_fail()
     assert browser.get(whoami).text == "viewer"
 
 

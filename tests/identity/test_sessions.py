@@ -6,6 +6,7 @@ import sqlite3
 import time
 
 import pytest
+
 from pilothouse import clock
 from pilothouse.access import Principal
 from pilothouse.db import unit_of_work
