@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, cast
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, inspect, select, text
 from sqlalchemy.engine import make_url
 
 from pilothouse import clock
@@ -35,12 +35,14 @@ KEYS = (SECRET_FILE, MASTER_FILE)
 PRIVATE = 0o600
 CHUNK = 1024 * 1024
 VERSION_TABLES = "alembic_version_"
+SIGNS_OF_USE = ("users", "audit_entries")  # tables that only a used database has rows in
 
 
 def write(settings: Settings, target: Path, *, with_keys: bool = False) -> int:
-    """Write a backup and return its size in bytes. Raises NotFound where there is no database, Conflict where the target exists.
+    """Write a backup and return its size in bytes.
 
-    Works while others write: SQLite's backup and PostgreSQL's repeatable read both see one moment.
+    Works while others write: SQLite's backup and PostgreSQL's repeatable read both see one moment. Raises NotFound where
+    there is no database or folder, Conflict where the target exists.
     """
     if target.exists():
         raise Conflict(f"{target} is there already; choose another name")
@@ -86,8 +88,9 @@ def restore_sqlite(settings: Settings, source: Path) -> None:
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = place.with_name(f".{place.name}.part")
     try:
-        with zipfile.ZipFile(source) as archive, archive.open(DATABASE) as packed, os.fdopen(_descriptor(part), "wb") as out:
-            shutil.copyfileobj(packed, out, CHUNK)
+        unpacked = os.fdopen(_descriptor(part), "wb")
+        with zipfile.ZipFile(source) as archive, archive.open(DATABASE) as packed, unpacked:
+            shutil.copyfileobj(packed, unpacked, CHUNK)
         _check_sqlite(part)
         _sync(part)
         for leftover in ("-wal", "-shm"):
@@ -104,11 +107,10 @@ def restore_postgres(engine: Engine, source: Path, manifest: dict[str, Any]) -> 
     """
     with engine.begin() as connection:
         if _revisions(connection) != manifest["revisions"]:
-            raise Conflict("this backup was made at other revisions: restore it with the version that made it, then upgrade")
+            raise Conflict("this backup is of other revisions: restore it with the version that made it, then upgrade")
         tables = _tables(connection)
-        for name in ("users", "audit_entries"):
-            if name in {table.name for table in tables} and connection.execute(text(f'SELECT 1 FROM "{name}" LIMIT 1')).first():  # noqa: S608 - two names of our own
-                raise Conflict("the database is not empty: restore into an empty place")
+        if any(connection.execute(select(table).limit(1)).first() for table in tables if table.name in SIGNS_OF_USE):
+            raise Conflict("the database is not empty: restore into an empty place")
         connection.execute(text(f"TRUNCATE {', '.join(_quoted(table.name) for table in tables)} CASCADE"))
         with zipfile.ZipFile(source) as archive:
             for table in tables:

@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-TIMEOUT_S = 0.05  # longest that one command may take (changes, limits); a page has 500 ms in all when the broker is frozen
+TIMEOUT_S = 0.05  # longest that one command may take; a page has 500 ms in all when the broker is frozen
 
 
 def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
@@ -29,7 +29,7 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
 
 
 def celery_url(url: str) -> str:
-    """Return the address as kombu wants it: `unix:///run/v.sock?db=1` becomes `redis+socket:///run/v.sock?virtual_host=1`."""
+    """Return the address as kombu wants it: `redis+socket:///run/v.sock?virtual_host=1` for `unix:///run/v.sock?db=1`."""
     parts = urlsplit(url)
     if parts.scheme != "unix":
         return url

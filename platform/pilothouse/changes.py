@@ -1,7 +1,7 @@
 """What changed: a revision for each topic, kept in the broker, so that an open console asks without a database query.
 
-A revision is an opaque text that never comes back, also when the broker was emptied or lost its last second: each change
-writes a new unique value, and a process that could not write one starts a new epoch when the broker is back.
+A revision is an opaque text that never comes back, also when the broker was emptied or lost its last second: each
+change writes a new unique value, and a process that could not write one starts a new epoch when the broker is back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Changes:
         self._lock = threading.Lock()
 
     def bump(self, *topics: str) -> None:
-        """Say that the topics changed. Never raises; takes 50 ms at most, nothing while the broker is known to be away."""
+        """Say that the topics changed. Never raises; takes 50 ms at most, nothing while the broker is known away."""
         if not topics or self._client is None:
             return
         if self._is_away():
@@ -57,12 +57,12 @@ class Changes:
         return ".".join(value[-12:].decode() for value in values)  # a UUIDv7's random end
 
     def _read(self, client: redis.Redis, keys: Sequence[str]) -> list[bytes]:
-        values: list[Any] = client.mget(keys)  # type: ignore[assignment]
+        values: list[Any] = client.mget(keys)
         missing = [key for key, value in zip(keys, values, strict=True) if value is None]
         if missing:  # first use, or the broker was emptied
             for key in missing:
                 client.set(key, clock.new_id(), nx=True)
-            values = client.mget(keys)  # type: ignore[assignment]
+            values = client.mget(keys)
         if any(value is None for value in values):
             raise redis.RedisError("the broker forgets what it is given")
         return values

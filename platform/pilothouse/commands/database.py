@@ -68,8 +68,8 @@ db_group: click.Command = in_application(_db_group)
 def backup(file: Path, *, with_keys: bool) -> None:
     """Write a backup to FILE while everything runs.
 
-    It holds the database alone. Without secret.key and master.keys of the data folder no stored secret can be read again,
-    so keep a copy of those elsewhere, or use --with-keys.
+    It holds the database alone. Without secret.key and master.keys of the data folder no stored secret can be read
+    again, so keep a copy of those elsewhere, or use --with-keys.
     """
     from pilothouse import archive
 

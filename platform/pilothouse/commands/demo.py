@@ -8,12 +8,12 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import click
-from pilothouse_client import Client
 
 from pilothouse import clock, home
 from pilothouse.commands import demo_jobs
 from pilothouse.commands.application import make_app
 from pilothouse.errors import PilothouseError
+from pilothouse_client import Client
 
 FLUSH_S = 30.0
 

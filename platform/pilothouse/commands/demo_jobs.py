@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from statistics import fmean, quantiles
@@ -29,11 +30,11 @@ Job = Callable[[], object]
 def jobs(client: Client) -> Iterator[Job]:
     """Yield the jobs, each one execution; a job that fails raises what it met."""
     for minute in range(WINDOWS):
-        yield lambda minute=minute: measure_window(client, minute)
+        yield partial(measure_window, client, minute)
     for system in ("Pegasus", "Makeflow", "Nextflow"):
-        yield lambda system=system: report_makespans(client, system)
+        yield partial(report_makespans, client, system)
     for name in ("bacass-dirt02-001.json", "sarek-dirt02-001.json"):
-        yield lambda name=name: find_critical_path(client, name)
+        yield partial(find_critical_path, client, name)
 
 
 def measure_window(client: Client, minute: int) -> None:
@@ -82,7 +83,8 @@ def find_critical_path(client: Client, name: str) -> None:
             parents = {task["id"]: task["parents"] for task in workflow["specification"]["tasks"]}
             length, last = longest_chain(seconds, parents)
             step.set_output({"tasks": len(parents), "seconds": length})
-        run.set_output({"critical_path_s": length, "ends_in": last, "makespan_s": workflow["execution"]["makespanInSeconds"]})
+        makespan = workflow["execution"]["makespanInSeconds"]
+        run.set_output({"critical_path_s": length, "ends_in": last, "makespan_s": makespan})
 
 
 def longest_chain(seconds: dict[str, float], parents: dict[str, list[str]]) -> tuple[float, str]:
@@ -108,9 +110,8 @@ def longest_chain(seconds: dict[str, float], parents: dict[str, list[str]]) -> t
 def _azure_rows() -> list[tuple[datetime, int, int]]:
     rows = csv.DictReader(_lines(AZURE))
     # Seven decimals: one more than datetime reads.
-    return [
-        (datetime.fromisoformat(row["TIMESTAMP"][:26]), int(row["ContextTokens"]), int(row["GeneratedTokens"])) for row in rows
-    ]
+    moments = ((datetime.fromisoformat(row["TIMESTAMP"][:26]), row) for row in rows)
+    return [(moment, int(row["ContextTokens"]), int(row["GeneratedTokens"])) for moment, row in moments]
 
 
 def _lines(name: str) -> list[str]:

@@ -58,7 +58,8 @@ def doctor() -> None:
         if finding.ok:
             click.echo(f"ok    {finding.name} ({finding.took_ms} ms)")
         else:
-            click.echo(f"{'FAIL' if finding.critical else 'warn'}  {finding.name}: {finding.fault}\n      -> {finding.remedy}")
+            click.echo(f"{'FAIL' if finding.critical else 'warn'}  {finding.name}: {finding.fault}")
+            click.echo(f"      -> {finding.remedy}")
     failed = [finding.name for finding in findings if finding.critical and not finding.ok]
     if failed:
         raise click.ClickException(f"Not well: {', '.join(failed)}.")

@@ -48,7 +48,8 @@ def _disable(name: str) -> None:
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to make it.")
 def _new(name: str, folder: Path) -> None:
     """Make a complete, working plugin called NAME: a page, an endpoint, a task, a table, a measure and their tests."""
-    if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or len(name) > NAME_CHARS:
+    plain = name.isascii() and name.isidentifier() and name == name.lower() and not keyword.iskeyword(name)
+    if not plain or len(name) > NAME_CHARS:
         raise Invalid("a plugin's name is a lower-case word of letters, digits and underscores")
     place = folder / f"pilothouse-{name.replace('_', '-')}"
     if place.exists():

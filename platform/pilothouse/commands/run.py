@@ -48,7 +48,7 @@ def up(host: str, port: int) -> None:
     _check_port(host, port)
     environ = _environment(settings, host, port)
     preparation = _Preparation(environ)
-    services = [*_broker(settings), *_services(environ, host, port, preparation)]
+    services = [*_broker(settings), *_services(host, port, preparation)]
     supervisor = Supervisor(services, environ, on_ready=lambda: _welcome(environ, preparation.result))
     try:
         supervisor.run()
@@ -177,7 +177,7 @@ def _broker(settings: Settings) -> list[Service]:
     return [Service("valkey", embedded.command(settings.data_dir), ready=lambda: embedded.answers(address), last=True)]
 
 
-def _services(environ: Mapping[str, str], host: str, port: int, preparation: _Preparation) -> list[Service]:
+def _services(host: str, port: int, preparation: _Preparation) -> list[Service]:
     place = ("--host", host, "--port", str(port))
     return [
         Service("web", _command("web", *place), before=preparation.run, ready=lambda: _serves(host, port)),

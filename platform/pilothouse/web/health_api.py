@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 from flask import Response, request
 from sqlalchemy import func, select
 
+from pilothouse import clock
 from pilothouse.db import db
 from pilothouse.health import Finding, run_checks
 from pilothouse.measures import MeasureDelta
@@ -86,7 +87,7 @@ def readyz() -> Response:
 
 
 def metrics() -> Response:
-    """Figures in the text format of Prometheus (version 0.0.4): requests of this process, jobs, measures not yet compacted."""
+    """Figures in the text format of Prometheus (version 0.0.4): requests of this process, jobs, lag of measures."""
     return Response("\n".join(_lines()) + "\n", content_type=PROMETHEUS)
 
 
@@ -107,25 +108,28 @@ def _count(response: Response) -> Response:
 
 def _lines() -> Iterator[str]:
     yield from _family("pilothouse_up", "gauge", "The process answers.", {"": 1})
-    requests = _counts()
-    with requests.lock:
-        counts = dict(requests.counts)
-    samples = {f'{{method="{method}",status="{status}",pid="{os.getpid()}"}}': n for (method, status), n in counts.items()}
-    yield from _family("pilothouse_http_requests_total", "counter", "Requests that this process answered.", samples)
-    states = {f'{{state="{state}"}}': n for state, n in dead_letters.counts().items()}
+    yield from _family("pilothouse_http_requests_total", "counter", "Requests that this process answered.", _requests())
+    states = {f'{{state="{state}"}}': count for state, count in dead_letters.counts().items()}
     yield from _family("pilothouse_jobs", "gauge", "Jobs by state; dead ones gave up.", states)
-    waiting, oldest = db.session.execute(select(func.count(), func.min(MeasureDelta.at)).select_from(MeasureDelta)).one()
-    yield from _family("pilothouse_measure_deltas", "gauge", "Deltas not yet in the roll-ups.", {"": waiting})
-    oldest_s = 0 if oldest is None else oldest / 1000
-    yield from _family(
-        "pilothouse_measure_oldest_delta_seconds", "gauge", "Start of the oldest such minute (Unix time).", {"": oldest_s}
-    )
+    deltas = db.session.execute(select(func.count()).select_from(MeasureDelta)).scalar_one()
+    oldest = db.session.execute(select(func.min(MeasureDelta.at))).scalar()
+    lag = 0.0 if oldest is None else max(0.0, (clock.now() - oldest) / clock.SECOND)
+    yield from _family("pilothouse_measure_deltas", "gauge", "Deltas not yet in the roll-ups.", {"": deltas})
+    yield from _family("pilothouse_measure_lag_seconds", "gauge", "Age of the oldest of them.", {"": lag})
     failed = sum(plugin.state == "failed" for plugin in runtime().registry.plugins)
     yield from _family("pilothouse_plugins_failed", "gauge", "Plugins that were taken out.", {"": failed})
 
 
-def _family(name: str, kind: str, text: str, samples: dict[str, Any]) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
+def _requests() -> dict[str, int]:
+    found = _counts()
+    with found.lock:
+        counts = dict(found.counts)
+    pid = os.getpid()
+    return {f'{{method="{method}",status="{status}",pid="{pid}"}}': n for (method, status), n in counts.items()}
+
+
+def _family(name: str, kind: str, words: str, samples: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# HELP {name} {words}"
     yield f"# TYPE {name} {kind}"
     for labels, value in samples.items():
         yield f"{name}{labels} {value}"

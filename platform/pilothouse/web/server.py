@@ -1,7 +1,7 @@
 """The web server of `pilothouse up`: waitress, one process with threads, which suits SQLite's single writer.
 
-It reads each request to its end before a thread sees it, so slow clients cost a socket and no thread. What it refuses by
-itself (a body over the limit, broken HTTP) it says as a problem document, like everything else.
+It reads each request to its end before a thread sees it, so slow clients cost a socket and no thread. What it refuses
+by itself (a body over the limit, broken HTTP) it says as a problem document, like everything else.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from pilothouse.errors import SettingsError
 THREADS = 16
 CONNECTIONS = 4_000  # 500 slow clients and 2,000 open consoles fit; the limit of open files is raised to suit
 OPEN_FILES = CONNECTIONS + 1_000
-# The application answers what is over its own limits (10 MiB, also for compressed and chunked bodies) exactly. This bound is
-# what the server spools to disk for one request before it gives up on it.
+# The application answers what is over its own limits (10 MiB, also for compressed and chunked bodies) exactly. This
+# bound is what the server spools to disk for one request before it gives up on it.
 BODY_LIMIT = 12 * 1024 * 1024
 IDLE_S = 60  # a connection on which nothing happens, a slow sender included, is closed after this
 DRAIN_S = 5.0  # how long requests under way may take to end when the server stops
@@ -82,7 +82,7 @@ def make_server(app: Flask, host: str, port: int, *, base_url: str = "") -> Any:
             asyncore_use_poll=True,
             channel_timeout=IDLE_S,
             max_request_body_size=BODY_LIMIT,
-            inbuf_overflow=1024 * 1024,  # above this a body goes to a temporary file: 500 slow clients cost 500 MB at most
+            inbuf_overflow=1024 * 1024,  # above this a body goes to a temporary file
             clear_untrusted_proxy_headers=True,
             url_scheme=urlsplit(base_url).scheme or "http",
             ident=None,

@@ -34,24 +34,24 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 def blueprint() -> ApiBlueprint:
-    """Return the routes."""
+    """Make the blueprint."""
     bp = ApiBlueprint("dead_letters")
-
-    @bp.get("/dead-letters", permission="core.dead_letters.view")
-    def list_dead_letters(query: DeadLetterQuery) -> Page[DeadLetter]:
-        """List the tasks that gave up, the latest first."""
-        after = read_cursor(query.cursor) if query.cursor else None
-        rows, cursor = page_of(
-            dead_letters.newest(query.limit + 1, after), query.limit, lambda job: (job.finished_at, job.id)
-        )
-        return Page([_shown(job) for job in rows], cursor)
-
-    @bp.post("/dead-letters/<job_id>/replay", permission="core.dead_letters.replay", status=200)
-    def replay_dead_letter(job_id: str) -> DeadLetter:
-        """Run a task that gave up once more, with three fresh starts."""
-        return _shown(dead_letters.replay(job_id))
-
+    bp.get("/dead-letters", permission="core.dead_letters.view")(list_dead_letters)
+    bp.post("/dead-letters/<job_id>/replay", permission="core.dead_letters.replay")(replay_dead_letter)
     return bp
+
+
+def list_dead_letters(query: DeadLetterQuery) -> Page[DeadLetter]:
+    """List the tasks that gave up, the latest first."""
+    after = read_cursor(query.cursor) if query.cursor else None
+    rows = dead_letters.newest(query.limit + 1, after)
+    shown, cursor = page_of(rows, query.limit, lambda job: (job.finished_at, job.id))
+    return Page([_shown(job) for job in shown], cursor)
+
+
+def replay_dead_letter(job_id: str) -> DeadLetter:
+    """Run a task that gave up once more, with three fresh starts."""
+    return _shown(dead_letters.replay(job_id))
 
 
 def _shown(job: Job) -> DeadLetter:

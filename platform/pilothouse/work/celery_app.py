@@ -1,7 +1,7 @@
 """The Celery application: one Celery task for each declared task, taking a job's id and nothing else.
 
-Messages are acknowledged as soon as a worker takes them, on purpose: the row in `jobs` with its lease is what brings work
-back after a kill, within 25 s and counted, so nothing depends on the broker's redelivery (kombu's took 99 s by default).
+Messages are acknowledged as soon as a worker takes them, on purpose: the row in `jobs` with its lease is what brings
+work back after a kill, within 25 s and counted, so nothing depends on the broker's redelivery (kombu's took 99 s).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VISIBILITY_S = 3600  # above every task's limit; a message that reappears after 
 LONGEST_LIMIT_S = VISIBILITY_S - 60
 
 
-class PilothouseCelery(Celery):
+class PilothouseCelery(Celery):  # type: ignore[misc]
     """A Celery application that knows its Flask application."""
 
     flask: Flask
@@ -93,7 +93,7 @@ def worker_name() -> str:
 def _register(celery: Celery, task: Task) -> None:
     if not 0 < task.limit_s <= LONGEST_LIMIT_S:
         raise ValueError(f"the limit of task {task.name} must be between 1 and {LONGEST_LIMIT_S} s, not {task.limit_s}")
-    flask: Flask = celery.flask  # type: ignore[attr-defined]
+    flask: Flask = celery.flask
 
     def run(job_id: str) -> None:
         try:
@@ -148,10 +148,10 @@ def _configuration(settings: Settings, registry: Registry) -> dict[str, Any]:
 
 
 def _beat_schedule(registry: Registry) -> dict[str, Any]:
-    found = {
-        entry.name: {"task": TICK, "args": (entry.name,), "schedule": entry.every_s, "options": {"expires": entry.every_s}}
-        for _, entry in registry.all("beat_schedule")
-    }
-    return found | {SWEEP: {"task": SWEEP, "schedule": sweep.EVERY_S, "options": {"expires": sweep.EVERY_S}}}
+    def entry(task: str, every_s: float, *args: str) -> dict[str, Any]:
+        return {"task": task, "args": args, "schedule": every_s, "options": {"expires": every_s}}
+
+    found = {item.name: entry(TICK, item.every_s, item.name) for _, item in registry.all("beat_schedule")}
+    return found | {SWEEP: entry(SWEEP, sweep.EVERY_S)}
 
 

@@ -1,7 +1,7 @@
 """Who holds a job: claiming it, keeping the lease, and giving it back. Every step is one guarded UPDATE.
 
-The guard names the worker and the number of the start, so a worker that was taken for dead and comes back finds that its
-claim is gone, and what it wrote in that transaction is rolled back.
+The guard names the worker and the number of the start, so a worker that was taken for dead and comes back finds that
+its claim is gone, and what it wrote in that transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def finish(held: Claim) -> None:
 
 
 def fail(held: Claim, error: str, *, final: bool = False) -> bool:
-    """Write down a failed start: run again after a pause, or a dead letter after the third; return whether it is dead."""
+    """Write down a failed start: it runs again after a pause, or is dead after the third; return whether it is dead."""
     with unit_of_work():
         if final or held.starts >= MAX_STARTS:
             _close(held, "failed", error, state=DEAD, finished_at=clock.now(), lease_until=None, error=error)

@@ -12,7 +12,7 @@ from pilothouse.work.models import DEAD, STATES, UNFINISHED, WAITING, Job
 
 
 def newest(limit: int, after: tuple[int, str] | None = None) -> list[Job]:
-    """Return at most `limit` dead letters, the last to give up first; `after` is (finished_at, id) of the one before."""
+    """Return at most `limit` dead letters, the last to give up first, after the one with (finished_at, id)."""
     rows = select(Job).where(Job.state == DEAD)
     if after is not None:
         rows = rows.where(tuple_(Job.finished_at, Job.id) < after)

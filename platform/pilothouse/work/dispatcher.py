@@ -33,7 +33,7 @@ class Sender:
         self._producer: Any = None
 
     def send(self, jobs: Iterable[tuple[str, str]]) -> None:
-        """Send (job id, task name) pairs. Raises OSError or kombu's OperationalError where the broker does not answer."""
+        """Send (job id, task name) pairs. Raises OSError or OperationalError where the broker does not answer."""
         try:
             producer = self._ready()
             for job_id, task in jobs:
@@ -57,7 +57,7 @@ class Sender:
         """Drop the connection; the next `send` makes a new one."""
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
-            connection.collapse() if hasattr(connection, "collapse") else connection.release()
+            connection.release()
 
     def _ready(self) -> Any:
         if self._producer is None:

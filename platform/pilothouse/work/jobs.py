@@ -20,9 +20,7 @@ COLUMNS = ("id", "task", "payload", "key", "event_id", "created_at", "due_at", "
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be made: the task's name, its payload, when it is due (Unix ms, now if left out), its key and the event
-    that it reacts to.
-    """
+    """A job to be made: see `enqueue`; `due_at` in Unix ms is now if left out, `event_id` what it reacts to."""
 
     task: str
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -70,7 +68,7 @@ def _table() -> Table:
 def _row(job: NewJob, now: int) -> dict[str, Any]:
     payload = msgspec.json.encode(dict(job.payload))
     if len(payload) > PAYLOAD_LIMIT:
-        raise ValueError(f"the payload of {job.task} has {len(payload)} bytes, more than {PAYLOAD_LIMIT}: put it into a table")
+        raise ValueError(f"the payload of {job.task} is over {PAYLOAD_LIMIT} bytes: put it into a table")
     return {
         "id": clock.new_id(),
         "task": job.task,

@@ -1,8 +1,8 @@
 """Mail: through the SMTP server, or into `<data>/outbox` where there is none.
 
-A message is handed over at most once by one call: when the connection breaks after the text was sent and before the
-server's answer, nobody knows, and it is not sent again. A caller whose worker may be killed in between, and who must not
-send twice, marks its own row in a unit of work of its own before it calls `send`.
+A message is handed over at most once by one call: when the connection breaks after the text was sent and before
+the server's answer, nobody knows, and it is not sent again. A caller whose worker may be killed in between, and who
+must not send twice, marks its own row in a unit of work of its own before it calls `send`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class MailRefusedError(PilothouseError):
 def send(message: EmailMessage) -> None:
     """Send a message, or write it to the outbox; From, Date and Message-ID are added where they are missing.
 
-    Raises MailRefusedError where it surely was not sent (trying again is safe), Invalid where a header holds a line break.
-    Never raises where nobody knows; that is logged.
+    Raises MailRefusedError where it surely was not sent (trying again is safe), Invalid where a header holds a line
+    break. Never raises where nobody knows; that is logged.
     """
     runtime().mailer.send(message)
 

@@ -56,8 +56,10 @@ class Job(Model):
 
 
 class JobAttempt(Model):
-    """One start of a job, committed before the task runs. `outcome` is None while it runs, then `done`, `failed`,
-    `postponed` (an outage, not the task's fault) or `lost` (its worker died or stalled).
+    """One start of a job, committed before the task runs.
+
+    `outcome` is None while it runs, then `done`, `failed`, `postponed` (an outage, not the task's fault) or `lost` (its
+    worker died or stalled).
     """
 
     __tablename__ = "job_attempts"

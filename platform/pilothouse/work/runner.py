@@ -46,7 +46,8 @@ def run(app: Flask, job_id: str, worker: str) -> Outcome:
         spent = round((time.monotonic() - begun) * 1000)
         log = logs.get("work")
         report = log.info if outcome == "done" else log.warning
-        report("task", task=held.task, job_id=job_id, outcome=outcome, start=held.starts, duration_ms=spent, error=error)
+        facts = {"task": held.task, "job_id": job_id, "outcome": outcome, "start": held.starts, "duration_ms": spent}
+        report("task", **facts, error=error)
         return outcome
 
 

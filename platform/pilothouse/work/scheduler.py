@@ -26,7 +26,7 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
 
     def __init__(self, app: Celery, *args: Any, **kwargs: Any) -> None:
         """Take Celery's own arguments."""
-        self._flask: Flask = app.flask  # type: ignore[attr-defined]
+        self._flask: Flask = app.flask
         self._sender = Sender(app)
         self._beaten_at = 0
         super().__init__(app, *args, **kwargs)
@@ -46,7 +46,7 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
             heartbeat.beat(self._flask, f"scheduler {worker_name()}")
         return min(float(super().tick(*args, **kwargs)), 1.0)
 
-    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+    def apply_entry(self, entry: ScheduleEntry, **_: Any) -> None:
         """Make the entry's job, or run the sweep. An outage is logged; the next tick finds the store back or not."""
         try:
             with self._flask.app_context():
@@ -65,7 +65,7 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
 
 def run(celery: Celery) -> None:
     """Run the scheduler until SIGTERM or SIGINT. Call it from the main thread."""
-    service = Service(app=celery, scheduler_cls=JobScheduler)
+    service = Service(app=celery, scheduler_cls=JobScheduler, remote_control=False)
 
     def stop(_number: int, _frame: object) -> None:
         # From another thread: `stop` sets an event whose lock the interrupted loop may hold.

@@ -32,8 +32,9 @@ LAST_STOP_S = 3.0  # for the broker, which writes its file to disk
 class Service:
     """A process to be kept running.
 
-    `before` runs once, ahead of its first start. `ready` says whether the next service may start; `stop` is the signal that ends it in order, `orphaned` the one that
-    it gets when the supervisor is gone. A `last` service is stopped after all others.
+    `before` runs once, ahead of its first start; `ready` says whether the next service may start. `stop` is the signal
+    that ends it in order, `orphaned` the one that it gets when the supervisor is gone. A `last` service is stopped
+    after all others.
     """
 
     name: str
@@ -114,7 +115,7 @@ class Supervisor:
             parent_death.signal_with_parent(service.orphaned, parent)
 
         service.started_at = time.monotonic()
-        service.process = subprocess.Popen(  # noqa: S603 - our own command lines
+        service.process = subprocess.Popen(
             list(service.command),
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,

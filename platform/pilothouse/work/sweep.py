@@ -22,6 +22,7 @@ FRESH_MS = 5 * clock.SECOND  # a job younger than this is on its way by the disp
 RESEND_MS = 30 * clock.SECOND  # a message that was not taken for so long may be lost
 WINDOW = 500  # messages that the queue is filled up to: it is a short window on the table, whatever the backlog
 KEEP_DONE_MS = 7 * clock.DAY
+UNSYNCHRONISED = {"synchronize_session": False}  # no objects of these rows are in the session
 PURGE_BATCH = 500  # rows a transaction: about 5 ms of SQLite's only writer
 
 
@@ -89,7 +90,7 @@ def send_due(queue: Queue) -> int:
         queue.send(jobs)
         with unit_of_work() as session:
             still = update(Job).where(Job.id.in_([job_id for job_id, _ in jobs]), Job.state.in_((WAITING, SENT)))
-            session.execute(still.values(state=SENT, sent_at=now), execution_options={"synchronize_session": False})
+            session.execute(still.values(state=SENT, sent_at=now), execution_options=UNSYNCHRONISED)
     return len(jobs)
 
 
@@ -104,7 +105,7 @@ def _purge(state: str, before: int) -> int:
     while True:
         old = select(Job.id).where(Job.state == state, Job.finished_at < before).limit(PURGE_BATCH)
         with unit_of_work() as session:
-            result = session.execute(delete(Job).where(Job.id.in_(old)), execution_options={"synchronize_session": False})
+            result = session.execute(delete(Job).where(Job.id.in_(old)), execution_options=UNSYNCHRONISED)
             count = result.rowcount if isinstance(result, CursorResult) else 0
         deleted += count
         if count < PURGE_BATCH:
