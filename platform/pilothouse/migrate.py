@@ -110,10 +110,14 @@ def revision(name: str, message: str) -> Path:
     plugin = next((p for p in _parts() if p.name == name), None)
     if plugin is None:
         raise NotFound(f"No plugin named {name} has migrations.")
+    Path(_folder(plugin)).mkdir(exist_ok=True)
     with _connection() as connection:
         config = _config(plugin)
         config.attributes["options"] = {"connection": connection, **_options(plugin)}
-        script = command.revision(config, message, autogenerate=True, version_path=_folder(plugin))
+        number = len(list(_scripts(plugin).walk_revisions())) + 1
+        script = command.revision(
+            config, message, autogenerate=True, version_path=_folder(plugin), rev_id=f"{name}_{number:04d}"
+        )
     return Path(script.path)  # type: ignore[union-attr]
 
 
