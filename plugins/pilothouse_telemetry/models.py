@@ -1,0 +1,51 @@
+"""Tables of events and of the people in them, with the index that serves each list, purge and cohort."""
+
+from __future__ import annotations
+
+from pilothouse.sdk import Id, Json, Millis, Model, Name
+from sqlalchemy import Double, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class TelemetryEvent(Model):
+    """One thing that a person or component did; the first report of an id stays as it is."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_at", "at", "id"),
+        Index("ix_events_component", "component", "at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(Name)
+    component: Mapped[str | None] = mapped_column(Name)
+    user: Mapped[str | None] = mapped_column(Name)
+    session: Mapped[str | None] = mapped_column(Name)
+    duration_ms: Mapped[float | None] = mapped_column(Double)
+    ok: Mapped[bool | None]
+    at: Mapped[int] = mapped_column(Millis)
+    properties: Mapped[str | None] = mapped_column(Json)
+
+
+class EventUser(Model):
+    """A person, by the name that events give: when they were first and last heard of. Who is new follows from it."""
+
+    __tablename__ = "event_users"
+    __table_args__ = (Index("ix_event_users_first", "first_at"),)
+
+    name: Mapped[str] = mapped_column(Name, primary_key=True)
+    first_at: Mapped[int] = mapped_column(Millis)
+    last_at: Mapped[int] = mapped_column(Millis)
+
+
+class EventUserWeek(Model):
+    """A person was active in a week, which starts on Monday 00:00 UTC: what retention is counted from."""
+
+    __tablename__ = "event_user_weeks"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - rows lie in the order of the key: a week's people together
+
+    week: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(Name, primary_key=True)
+
+
+MODELS = (TelemetryEvent, EventUser, EventUserWeek)

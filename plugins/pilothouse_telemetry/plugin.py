@@ -1,0 +1,69 @@
+"""The telemetry plugin: who it is and what it adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pilothouse.sdk import (
+    BeatEntry,
+    EventSignal,
+    Manifest,
+    Measure,
+    Model,
+    Permission,
+    Recorder,
+    Task,
+    hookimpl,
+    roles_from,
+)
+from pilothouse_telemetry import api, counting, recorder, tasks
+from pilothouse_telemetry.models import MODELS
+
+
+@hookimpl
+def pilothouse_manifest() -> Manifest:
+    """Say who the plugin is."""
+    return Manifest("telemetry", "Telemetry", "Events of people and components, and analytics over every plugin's measures.")
+
+
+@hookimpl
+def pilothouse_models() -> Iterable[type[Model]]:
+    """Return the tables."""
+    return MODELS
+
+
+@hookimpl
+def pilothouse_migrations() -> Path:
+    """Return the folder of revisions."""
+    return Path(__file__).parent / "migrations"
+
+
+@hookimpl
+def pilothouse_recorders() -> Iterable[Recorder]:
+    """Return what records events."""
+    return [Recorder(EventSignal, recorder.record_events, owner=True)]
+
+
+@hookimpl
+def pilothouse_measures() -> Iterable[Measure]:
+    """Return the measures."""
+    return counting.MEASURES
+
+
+@hookimpl
+def pilothouse_permissions() -> Iterable[Permission]:
+    """Return the permissions."""
+    return [Permission(api.VIEW, "See telemetry and analytics", roles_from("viewer"), "read")]
+
+
+@hookimpl
+def pilothouse_tasks() -> Iterable[Task]:
+    """Return the tasks."""
+    return [Task("telemetry.purge", tasks.purge, transaction=False)]
+
+
+@hookimpl
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
+    """Return the schedule."""
+    return [BeatEntry("telemetry.purge", "telemetry.purge", every_s=3600)]
