@@ -59,8 +59,9 @@ else:
 def engine_options(url: str) -> dict[str, Any]:
     """Return the engine options that fit the database's URL."""
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": LOCK_WAIT_S}, "pool_size": 40, "max_overflow": 40}
+        return {"hide_parameters": True, "connect_args": {"timeout": LOCK_WAIT_S}, "pool_size": 40, "max_overflow": 40}
     return {
+        "hide_parameters": True,  # they are anybody's data, and would stand in logs and reasons
         "pool_size": 10,
         "max_overflow": 20,
         "pool_pre_ping": True,

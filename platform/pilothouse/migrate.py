@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pilothouse_migrations
-import structlog
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -22,8 +21,10 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, text
 
+from pilothouse import logs
 from pilothouse.db import WRITE, Model, db
 from pilothouse.errors import Conflict, NotFound
+from pilothouse.faults import describe, where
 from pilothouse.plugins.registry import PluginState
 from pilothouse.runtime import runtime
 
@@ -210,8 +211,8 @@ def _current(connection: Connection, plugin: str) -> str | None:
 
 
 def _take_out(plugin: PluginState, fault: Exception) -> None:
-    structlog.get_logger("pilothouse.migrate").error("migration failed", plugin=plugin.name, exc_info=fault)
-    plugin.reason = f"its migration failed: {type(fault).__name__}: {str(fault).splitlines()[0]}"
+    logs.get("migrate").error("migration_failed", plugin=plugin.name, error=describe(fault), where=where(fault))
+    plugin.reason = f"its migration failed: {describe(fault)}"
     plugin.state = "failed"
 
 

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-import structlog
 from flask import Flask
 
-from pilothouse import clock
+from pilothouse import clock, logs
 from pilothouse.contract.contributions import Source
 from pilothouse.errors import PilothouseError
+from pilothouse.faults import describe, where
 from pilothouse.runtime import runtime
 from pilothouse.signals import Error, Execution, Frame, Signal, raw
 
@@ -25,8 +25,6 @@ MOST_WAITING = 5_000  # signals in memory; beyond, the oldest are dropped
 PAUSE_S = 1.0
 SOURCE = Source(client="pilothouse")
 ENVIRONMENT = "pilothouse"  # what all self-reports carry, so that they can be told from the user's own work
-
-log = structlog.get_logger("pilothouse.self_report")
 
 
 class Reporter:
@@ -58,7 +56,7 @@ class Reporter:
                 try:
                     runtime().ingest.submit(enumerate(signals), SOURCE)
                 except PilothouseError as fault:
-                    log.warning("self-report dropped", signals=len(signals), reason=fault.detail)
+                    logs.get("self_report").warning("dropped", signals=len(signals), reason=fault.detail)
         return len(signals)
 
     def _run(self) -> None:
@@ -68,7 +66,7 @@ class Reporter:
             try:
                 self.flush()
             except Exception as fault:  # noqa: BLE001 - the thread must live; the fault is logged
-                log.error("self-report failed", exc_info=fault)
+                logs.get("self_report").error("failed", error=describe(fault), where=where(fault))
 
 
 def failure(fault: BaseException, **fields: Any) -> Error:

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
-from pilothouse import clock
+from pilothouse import clock, logs
+from pilothouse.faults import describe, where
 
 TRIES = 5
 REST = 30 * clock.SECOND
@@ -62,11 +61,11 @@ class Guard:
             seen.count += 1
             seen.in_a_row += 1
             seen.last_at = clock.now()
-            seen.last_reason = f"{type(fault).__name__}: {fault}"[:500]
+            seen.last_reason = describe(fault)
             if seen.in_a_row >= TRIES:
                 seen.resting_until = seen.last_at + REST
-        structlog.get_logger("pilothouse.plugins").error(
-            "plugin failed", plugin=plugin, what=what, reason=seen.last_reason, exc_info=fault
+        logs.get("plugins").error(
+            "plugin_failed", plugin=plugin, what=what, reason=seen.last_reason, where=where(fault)
         )
 
     def of(self, plugin: str) -> dict[str, Failures]:

@@ -9,14 +9,15 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import structlog
 from flask import Flask, Response, render_template, request
 from jinja2 import TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
-from pilothouse import clock
+from pilothouse import clock, logs
 from pilothouse.db import explain
 from pilothouse.errors import Invalid, PilothouseError
+from pilothouse.faults import describe as describe_fault
+from pilothouse.faults import where
 
 TYPE_BASE = "https://pilothouse.dev/problems/"
 CODES = {
@@ -72,9 +73,6 @@ def describe(fault: Exception) -> tuple[dict[str, Any], dict[str, str]]:
         title = HTTPStatus(status).phrase
         return _document(CODES.get(status, "http"), title, status, fault.description or title), headers
     if not isinstance(fault, PilothouseError):
-        structlog.get_logger("pilothouse.web").error(
-            "request failed", request_id=request_id(), path=request.path, exc_info=fault
-        )
         return _document("internal", "Internal error", 500, "Something failed here; the log has the reason."), {}
     document = _document(fault.code, fault.title, fault.status, fault.detail)
     if isinstance(fault, Invalid):
@@ -95,7 +93,7 @@ def _page(document: dict[str, Any]) -> Response:
     except TemplateNotFound:
         raise
     except Exception as fault:  # noqa: BLE001 - the error page itself failed (the database is away): plain text still answers
-        structlog.get_logger("pilothouse.web").error("error page failed", request_id=request_id(), exc_info=fault)
+        logs.get("web").error("error_page_failed", request_id=request_id(), error=describe_fault(fault), where=where(fault))
         text = f"{document['status']} {document['title']}\n{document['detail']}\nRequest {document['request_id']}\n"
         return Response(text, document["status"], content_type="text/plain; charset=utf-8")
 

@@ -16,11 +16,11 @@ from sqlalchemy import select
 from pilothouse import clock, logs
 from pilothouse.db import db, explain, unit_of_work
 from pilothouse.errors import StorageFull, StoreAway
+from pilothouse.faults import describe, where
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.work import claims
 from pilothouse.work.claims import Claim, ClaimLostError, Lease
-from pilothouse.work.faults import describe, where
 from pilothouse.work.models import SENT, WAITING, Job
 
 if TYPE_CHECKING:
