@@ -1,8 +1,7 @@
-"""An application with signing in only, on a real SQLite file, and people to sign in to it."""
+"""The core alone on a real SQLite file, and people to sign in to it."""
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import sqlite3
 import subprocess
@@ -10,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import fields
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -20,71 +18,34 @@ import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2 import ChoiceLoader, DictLoader, FileSystemLoader
 from sqlalchemy import event
 
-import pilothouse.web
-from pilothouse import broker, clock, embedded
-from pilothouse.changes import Changes
-from pilothouse.crypto import Keyring
-from pilothouse.db import db, init_db, unit_of_work
-from pilothouse.identity.extension import init_identity
+from pilothouse import clock, embedded
+from pilothouse.db import db, unit_of_work
 from pilothouse.identity.models import User
 from pilothouse.identity.sessions import open_session
 from pilothouse.identity.users import add_user
-from pilothouse.plugins.discovery import Candidate
-from pilothouse.plugins.registry import build_registry
-from pilothouse.plugins.switches import Switches
-from pilothouse.runtime import EXTENSION, Runtime
-from pilothouse.settings import Settings, read_settings
-from pilothouse.web.limits import Limiter
-from pilothouse.web.mounting import mount
-from pilothouse.web.problems import init_problems
-from pilothouse.work.dispatcher import Dispatcher
-from pilothouse.work.mail import Mailer
+from pilothouse.runtime import EXTENSION
+from pilothouse.testing import environment, make_app
 from pilothouse.work.runner import drain
 
-BASE_URL = "http://localhost"
+
+def build(folder: Path, schema: Path | None, **more: str) -> Flask:
+    """Build the core alone; plugins have nothing to do with signing in."""
+    if schema is not None:
+        shutil.copy(schema, folder / "pilothouse.db")
+    return make_app(environment(folder, **more), plugins=[])
 
 
-class Pieces:
-    def __getattr__(self, name: str) -> Callable[..., str]:
-        return lambda *args, **kwargs: " ".join(map(str, (*args, *kwargs.values())))
-
-
-def build(settings: Settings) -> Flask:
-    spec = importlib.util.spec_from_file_location("core_double", Path(__file__).with_name("core_double.py"))
-    core = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(core)
-    registry = build_registry([Candidate("core", core, "pilothouse")])
-    app = Flask("pilothouse.web", static_folder=None)
-    app.secret_key = settings.secret_key
-    init_db(app, settings.database_url)
-    client = broker.connect(settings.redis_url) if settings.redis_url else None
-    parts = {
-        "settings": settings, "registry": registry, "keyring": Keyring.from_settings(settings), "redis": client,
-        "changes": Changes(client), "dispatcher": Dispatcher(None), "limiter": Limiter(settings.redis_url),
-        "switches": Switches(), "mailer": Mailer(settings),
-    }
-    app.extensions[EXTENSION] = Runtime(**{field.name: parts.get(field.name) for field in fields(Runtime)})
-    frame = "{% block title %}{% endblock %}{{ csrf_token() }}{% block content %}{% endblock %}"
-    templates = Path(pilothouse.web.__path__[0]) / "templates"
-    app.jinja_loader = ChoiceLoader([
-        DictLoader({"ph/auth.html": frame, "ph/error.html": "{{ problem.title }}"}), FileSystemLoader(templates)
-    ])
-    app.jinja_env.globals["ui"] = Pieces()
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the tables once; each test gets a copy of the file."""
+    folder = tmp_path_factory.mktemp("schema")
+    app = build(folder, None)
     with app.app_context():
-        init_problems(app)
-        init_identity(app)
-        mount(app, registry)
         db.create_all()
-    return app
-
-
-def settings_for(folder: Path, **more: str) -> Settings:
-    return read_settings({
-        "PILOTHOUSE_DATA_DIR": str(folder), "PILOTHOUSE_SECRET_KEY": "s" * 32, "PILOTHOUSE_BASE_URL": BASE_URL, **more,
-    })
+    close(app)
+    return folder / "pilothouse.db"
 
 
 @pytest.fixture(scope="session")
@@ -119,17 +80,17 @@ def fresh_broker(broker_url: str) -> str:
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
+def app(tmp_path: Path, schema: Path) -> Iterator[Flask]:
     """Build the application without a broker."""
-    app = build(settings_for(tmp_path))
+    app = build(tmp_path, schema)
     yield app
     close(app)
 
 
 @pytest.fixture
-def app_with_broker(tmp_path: Path, fresh_broker: str) -> Iterator[Flask]:
+def app_with_broker(tmp_path: Path, schema: Path, fresh_broker: str) -> Iterator[Flask]:
     """Build the application with a broker, so that principals are kept."""
-    app = build(settings_for(tmp_path, PILOTHOUSE_REDIS_URL=fresh_broker))
+    app = build(tmp_path, schema, PILOTHOUSE_REDIS_URL=fresh_broker)
     yield app
     close(app)
 
@@ -271,8 +232,8 @@ def rows(app: Flask) -> Rows:
 
 
 @pytest.fixture
-def https_app(tmp_path: Path) -> Iterator[Flask]:
+def https_app(tmp_path: Path, schema: Path) -> Iterator[Flask]:
     """Build the application as it stands behind TLS."""
-    app = build(settings_for(tmp_path, PILOTHOUSE_BASE_URL="https://ph.example"))
+    app = build(tmp_path, schema, PILOTHOUSE_BASE_URL="https://ph.example")
     yield app
     close(app)
