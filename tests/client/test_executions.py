@@ -95,6 +95,12 @@ def test_an_execution_in_an_execution_names_its_parent(client, ledger):
     assert "parent_id" not in ledger.one("step", name="own", status="running")
 
 
+def test_a_step_of_one_execution_is_no_parent_in_another(client, ledger):
+    with client.execution("a") as a, client.execution("b") as b, b.step("inner"):
+        a.step("outer").start().finish()
+    assert "parent_id" not in ledger.one("step", name="outer", status="succeeded")
+
+
 def test_what_is_current_ends_with_its_block(client):
     with client.execution("a") as run:
         assert current_execution() is run

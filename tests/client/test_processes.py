@@ -29,6 +29,7 @@ with client.execution("slow"):
         client.track("e", properties={"n": n})
     child = os.fork()
     if child == 0:
+        client.track("child")
         client.flush()
         os._exit(0)
     os.waitpid(child, 0)
@@ -120,7 +121,8 @@ def test_a_forked_child_reports_for_itself(run, ledger):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_fork_sends_nothing_twice(run, ledger):
     assert run(UNSENT)[0] == 0
-    assert sorted(event["properties"]["n"] for event in ledger.of("event")) == list(range(100))
+    assert sorted(event["properties"]["n"] for event in ledger.of("event", name="e")) == list(range(100))
+    assert len(ledger.of("event", name="child")) == 1
     assert len(ledger.of("execution")) == 2
 
 
