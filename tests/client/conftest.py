@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from pilothouse_client import Client
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ import signal
 import sys
 from uuid import uuid4
 
-import pilothouse_client.celery
 import pytest
 from celery import Celery, signals
 from celery.contrib.testing.worker import start_worker
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.utils.dispatch import Signal
+
+import pilothouse_client.celery
 from pilothouse_client import Cancelled, current_execution
 
 

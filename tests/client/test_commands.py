@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+
 from pilothouse_client import Cancelled, Command
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
+
 from pilothouse_client import Cancelled, current_execution, current_step
 
 

@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 
 import pytest
+
 from pilothouse_client.buffer import BATCH_SIGNALS, MAX_BYTES, Buffer
 from pilothouse_client.clock import Watch, now
 from pilothouse_client.options import spool_folder

@@ -7,8 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-import pilothouse_client
 import pytest
+
+import pilothouse_client
 
 FORK = """
 client.track("parent.before")

@@ -9,8 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-import pilothouse_client
 import pytest
+
+import pilothouse_client
 from pilothouse_client import Client
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Union
 
 import pytest
+
 from pilothouse_client import fields as client_fields
 
 msgspec = pytest.importorskip("msgspec")
