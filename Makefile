@@ -1,0 +1,52 @@
+# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make bench: the figures.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: run test test-slow check bench lock dist clean
+
+run: $(VENV)/runtime
+	$(BIN)/pilothouse up
+
+test: $(VENV)/develop
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
+
+test-slow: $(VENV)/develop
+	$(BIN)/python -m pytest -m "slow or kill" $(PYTEST)
+
+check: $(VENV)/develop
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/develop
+	$(BIN)/python -m tests.bench $(BENCH)
+
+lock: $(VENV)/develop
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--extra postgres --extra server --output-file requirements.txt setup.cfg
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--extra postgres --extra server --extra test --extra dev --output-file requirements-dev.txt setup.cfg
+
+dist: $(VENV)/develop
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist client
+
+clean:
+	rm -rf $(VENV) dist build *.egg-info
+
+$(VENV)/pip:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Pilothouse needs Python 3.11 or newer')"
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/runtime: $(VENV)/pip requirements.txt setup.cfg
+	$(PIP) install --require-hashes -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/develop: $(VENV)/pip requirements-dev.txt setup.cfg
+	$(PIP) install --require-hashes -r requirements-dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@ $(VENV)/runtime
