@@ -6,6 +6,7 @@ import re
 from typing import cast
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from pilothouse import audit, clock
 from pilothouse.access import ROLES, Principal, Role, outranks
@@ -63,7 +64,10 @@ def add_user(
         joined_at=at if status == "active" else None, created_at=at,
     )
     db.session.add(user)
-    db.session.flush()
+    try:
+        db.session.flush()
+    except IntegrityError as fault:  # on PostgreSQL another writer may have been between the look and the insert
+        raise Conflict("There is a member with this address already.") from fault
     audit.record("identity.user_added", user.id, principal=invited_by, detail={"email": email, "role": role})
     return user
 
