@@ -62,6 +62,7 @@ from pilothouse.errors import (
     TooLarge,
     TooManyRequests,
 )
+from pilothouse.identity.directory import Member, active_members, find_member, find_members
 from pilothouse.identity.principal import current_principal, require
 from pilothouse.measures import Deltas, Sum, percentile, read_totals
 from pilothouse.measures import read as read_measure
@@ -94,14 +95,17 @@ from pilothouse.work.jobs import enqueue
 from pilothouse.work.mail import send as send_mail
 
 __all__ = [
-    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "SECOND", "AdminView", "ApiBlueprint", "Batch", "BeatEntry", "Bulk",
-    "Command", "Conflict", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal", "Execution", "FieldError", "Forbidden",
-    "Frame", "HealthCheck", "Id", "Invalid", "Json", "Limit", "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "MeasureSink", "Millis",
-    "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page",
-    "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction", "Recorded", "Recorder",
-    "Reservation", "Setting", "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "Sum",
-    "Task", "TokenUsage", "TooLarge", "TooManyRequests", "after_commit", "audit", "csv_response", "current_principal", "db", "duration",
-    "enqueue", "flag", "hookimpl", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names",
-    "new_id", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish", "raw", "read_cursor", "read_measure", "read_period", "read_totals",
-    "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "to_usd", "unit_of_work", "url", "whole", "write_cursor",
+    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "SECOND", "AdminView", "ApiBlueprint", "Batch",
+    "BeatEntry", "Bulk", "Command", "Conflict", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal",
+    "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Limit", "Link",
+    "LoginMethod", "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment", "Name",
+    "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page", "PaletteSource",
+    "Panel", "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction", "Recorded", "Recorder",
+    "Reservation", "Setting", "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step",
+    "StepKind", "Sum", "Task", "TokenUsage", "TooLarge", "TooManyRequests", "active_members", "after_commit", "audit",
+    "csv_response", "current_principal", "db", "duration", "enqueue", "find_member", "find_members", "flag", "hookimpl",
+    "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names", "new_id", "now",
+    "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish", "raw", "read_cursor", "read_measure",
+    "read_period", "read_totals", "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339",
+    "to_usd", "unit_of_work", "url", "whole", "write_cursor",
 ]  # fmt: skip
