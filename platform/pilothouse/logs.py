@@ -19,7 +19,7 @@ def get(name: str) -> Any:
 def configure(process: str, *, readable: bool | None = None, silent: bool = False) -> None:
     """Send all logs of this process to stderr, with the process's name (`web`, `worker`, ...) on each line.
 
-    `readable` is by default whether stderr is a terminal; else each line is a JSON object. `silent` drops everything.
+    `readable` is by default whether stderr is a terminal; else each line is a JSON object. `silent` drops all that is not critical.
     """
     pretty = sys.stderr.isatty() if readable is None else readable
     shared: list[Any] = [
@@ -35,11 +35,11 @@ def configure(process: str, *, readable: bool | None = None, silent: bool = Fals
         shared.append(structlog.processors.format_exc_info)  # the console's renderer draws exceptions itself
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1 if silent else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL if silent else logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=cast("Any", sys.stderr)),
         cache_logger_on_first_use=False,
     )
-    _adopt_standard_logging(shared, renderer, logging.CRITICAL + 1 if silent else logging.WARNING)
+    _adopt_standard_logging(shared, renderer, logging.CRITICAL if silent else logging.WARNING)
 
 
 def _named(process: str) -> Any:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import warnings
@@ -20,6 +19,7 @@ import click
 from pilothouse import embedded, home, logs
 from pilothouse.errors import PilothouseError, SettingsError
 from pilothouse.settings import Settings, read_settings
+from pilothouse.work import forking
 from pilothouse.work.supervisor import Service, Supervisor
 
 HOST = "127.0.0.1"
@@ -53,7 +53,6 @@ def up(host: str, port: int) -> None:
     try:
         supervisor.run()
     finally:
-        preparation.end()
         lock.close()
 
 
@@ -117,39 +116,24 @@ def prepare() -> None:
 
 
 class _Preparation:
-    """`pilothouse prepare` in a process of its own, so that the supervisor itself stays small."""
+    """`pilothouse prepare` in a process of its own: the supervisor never holds an application or a connection."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._process: subprocess.Popen[str] | None = None
-        self.result: dict[str, str] | None = None
+        self.result: dict[str, str] = {}
 
     def run(self) -> None:
-        """Run it to its end. Raises PilothouseError with its last words where it fails."""
-        if self.result is not None:
-            return
-        self._process = subprocess.Popen(
-            _command("prepare"),
-            env=dict(self._environ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        out, err = self._process.communicate()
-        if self._process.returncode != 0:
-            raise PilothouseError(err.strip().removeprefix("pilothouse: ") or "the database could not be prepared")
-        self.result = json.loads(out)
-
-    def end(self) -> None:
-        """Stop it where it still runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pilothouse", *arguments]
+        """Run it to its end. Raises PilothouseError where it fails; it has said why."""
+        forking.preload()
+        reading, writing = os.pipe()
+        pid = forking.start(["prepare"], self._environ, orphaned=signal.SIGKILL, stdout=writing)
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as printed:
+            words = printed.read()
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise PilothouseError("the database could not be prepared")
+        self.result = json.loads(words)
 
 
 def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:
@@ -180,10 +164,10 @@ def _broker(settings: Settings) -> list[Service]:
 def _services(host: str, port: int, preparation: _Preparation) -> list[Service]:
     place = ("--host", host, "--port", str(port))
     return [
-        Service("web", _command("web", *place), before=preparation.run, ready=lambda: _serves(host, port)),
+        Service("web", ours=("web", *place), before=preparation.run, ready=lambda: _serves(host, port)),
         # A worker whose supervisor is gone stops at once; what it was doing is taken back by the next one's sweep.
-        Service("worker", _command("worker"), orphaned=signal.SIGQUIT),
-        Service("scheduler", _command("scheduler")),
+        Service("worker", ours=("worker",), orphaned=signal.SIGQUIT),
+        Service("scheduler", ours=("scheduler",)),
     ]
 
 
@@ -208,7 +192,7 @@ def _check_port(host: str, port: int) -> None:
             raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another with --port") from fault
 
 
-def _welcome(environ: Mapping[str, str], first: dict[str, str] | None) -> None:
+def _welcome(environ: Mapping[str, str], first: Mapping[str, str]) -> None:
     address = environ["PILOTHOUSE_BASE_URL"]
     lines = [f"Pilothouse runs at {address}  (data in {Path(environ['PILOTHOUSE_DATA_DIR'])}; Ctrl-C stops it)"]
     if first:

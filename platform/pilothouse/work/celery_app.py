@@ -10,6 +10,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+import uuid_utils
 from celery import Celery, bootsteps
 from celery.loaders.app import AppLoader
 from flask import Flask
@@ -46,6 +47,7 @@ class WorkerLoader(AppLoader):  # type: ignore[misc]
     def on_worker_process_init(self) -> None:
         """Let go of what was inherited by the fork: connections and threads belong to the parent."""
         parent_death.kill_with_parent()
+        uuid_utils.reseed_rng()  # else two processes of the pool would make the same ids
         flask: Flask = self.app.flask
         with flask.app_context():
             db.engine.dispose(close=False)

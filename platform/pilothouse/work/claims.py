@@ -21,7 +21,7 @@ from pilothouse import bus, clock
 from pilothouse.db import unit_of_work
 from pilothouse.errors import PilothouseError
 from pilothouse.work.events import DeadLetter
-from pilothouse.work.models import DEAD, DONE, RUNNING, SENT, WAITING, Job, JobAttempt
+from pilothouse.work.models import DEAD, DONE, RUNNING, SENT, TICK_KEY, WAITING, Job, JobAttempt
 
 LEASE_MS = 20 * clock.SECOND  # with the sweep's 5 s a killed worker is noticed within 25 s (bar.md section 2: 30 s)
 RENEW_S = 5.0  # three renewals may fail before the lease ends
@@ -37,7 +37,7 @@ class ClaimLostError(PilothouseError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this worker holds: the `starts`-th start of it."""
+    """A job that this worker holds: the `starts`-th start of it. A `scheduled` one is a tick of the schedule."""
 
     job_id: str
     task: str
@@ -46,6 +46,7 @@ class Claim:
     worker: str
     attempt_id: str
     started_at: int
+    scheduled: bool = False
 
 
 def claim(job_id: str, worker: str) -> Claim | None:
@@ -58,10 +59,12 @@ def claim(job_id: str, worker: str) -> Claim | None:
         )
         if not _changed(session, taken):
             return None
-        task, payload, starts = session.execute(select(Job.task, Job.payload, Job.starts).where(Job.id == job_id)).one()
+        wanted = select(Job.task, Job.payload, Job.starts, Job.key).where(Job.id == job_id)
+        task, payload, starts, key = session.execute(wanted).one()
         attempt_id = clock.new_id()
         session.execute(insert(JobAttempt).values(id=attempt_id, job_id=job_id, started_at=now, worker=worker))
-    return Claim(job_id, task, msgspec.json.decode(payload), starts, worker, attempt_id, now)
+    scheduled = key is not None and key.startswith(TICK_KEY)
+    return Claim(job_id, task, msgspec.json.decode(payload), starts, worker, attempt_id, now, scheduled)
 
 
 def finish(held: Claim) -> None:

@@ -17,6 +17,7 @@ DONE = "done"
 DEAD = "dead"  # gave up, with the reason in `error`: a dead letter
 STATES = (WAITING, SENT, RUNNING, DONE, DEAD)
 UNFINISHED = (WAITING, SENT, RUNNING)
+TICK_KEY = "beat:"  # how the keys of scheduled jobs start
 
 _OPEN = text("state IN ('waiting', 'sent', 'running')")
 _KEYED = text("key IS NOT NULL")

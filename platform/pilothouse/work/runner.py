@@ -43,12 +43,16 @@ def run(app: Flask, job_id: str, worker: str) -> Outcome:
             return "passed"
         begun = time.monotonic()
         outcome, error = _settle(app, held)
-        spent = round((time.monotonic() - begun) * 1000)
-        log = logs.get("work")
-        report = log.info if outcome == "done" else log.warning
-        facts = {"task": held.task, "job_id": job_id, "outcome": outcome, "start": held.starts, "duration_ms": spent}
-        report("task", **facts, error=error)
+        if outcome != "done" or not held.scheduled:  # a tick that went well is no news: there is one every few seconds
+            _report(held, outcome, error, round((time.monotonic() - begun) * 1000))
         return outcome
+
+
+def _report(held: Claim, outcome: Outcome, error: str | None, spent_ms: int) -> None:
+    log = logs.get("work")
+    tell = log.info if outcome == "done" else log.warning
+    facts = {"task": held.task, "job_id": held.job_id, "outcome": outcome, "start": held.starts, "error": error}
+    tell("task", **facts, duration_ms=spent_ms)
 
 
 def drain(app: Flask, *, worker: str = "drain", limit: int = 1_000) -> int:

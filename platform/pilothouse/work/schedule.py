@@ -9,9 +9,8 @@ from pilothouse.contract.contributions import BeatEntry
 from pilothouse.db import db, unit_of_work
 from pilothouse.runtime import runtime
 from pilothouse.work import jobs
-from pilothouse.work.models import Job
+from pilothouse.work.models import TICK_KEY, Job
 
-PREFIX = "beat:"
 SLACK = 0.9  # two schedulers on two machines are out of step; below this share of the interval a tick is the other's
 
 
@@ -25,7 +24,7 @@ def tick(name: str) -> str | None:
     entry = next((entry for entry in entries() if entry.name == name), None)
     if entry is None:
         return None
-    key = PREFIX + name
+    key = TICK_KEY + name
     with unit_of_work():
         if clock.now() - (last_tick(name) or 0) < entry.every_s * clock.SECOND * SLACK:
             return None
@@ -34,5 +33,5 @@ def tick(name: str) -> str | None:
 
 def last_tick(name: str) -> int | None:
     """Return when an entry last ticked (Unix ms); None where it never did."""
-    latest = select(func.max(Job.created_at)).where(Job.key == PREFIX + name)
+    latest = select(func.max(Job.created_at)).where(Job.key == TICK_KEY + name)
     return db.session.execute(latest).scalar()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from pilothouse import logs
-from pilothouse.work import parent_death
+from pilothouse.work import forking, parent_death
 
 LOOK_S = 0.05  # while something starts or stops
 REST_S = 1.0  # else; a signal or a child's death wakes it at once
@@ -30,7 +30,7 @@ LAST_STOP_S = 3.0  # for the broker, which writes its file to disk
 
 @dataclass(slots=True)
 class Service:
-    """A process to be kept running.
+    """A process to be kept running: `command` is a program with its arguments, or `ours` those of `pilothouse`.
 
     `before` runs once, ahead of its first start; `ready` says whether the next service may start. `stop` is the signal
     that ends it in order, `orphaned` the one that it gets when the supervisor is gone. A `last` service is stopped
@@ -38,13 +38,14 @@ class Service:
     """
 
     name: str
-    command: Sequence[str]
+    command: Sequence[str] = ()
+    ours: Sequence[str] = ()
     before: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
     stop: signal.Signals = signal.SIGTERM
     orphaned: signal.Signals = signal.SIGTERM
     last: bool = False
-    process: subprocess.Popen[bytes] | None = None
+    pid: int | None = None
     started_at: float = 0.0
     failures: int = 0
     start_at: float = 0.0
@@ -52,7 +53,7 @@ class Service:
     @property
     def running(self) -> bool:
         """Whether its process is there."""
-        return self.process is not None
+        return self.pid is not None
 
 
 @dataclass(slots=True)
@@ -109,19 +110,23 @@ class Supervisor:
         return True
 
     def _start(self, service: Service) -> None:
-        parent = os.getpid()
-
-        def in_child() -> None:
-            parent_death.signal_with_parent(service.orphaned, parent)
-
         service.started_at = time.monotonic()
-        service.process = subprocess.Popen(
+        if service.ours:
+            service.pid = forking.start(service.ours, self.environ, orphaned=service.orphaned)
+        else:
+            service.pid = self._execute(service)
+
+    def _execute(self, service: Service) -> int:
+        parent = os.getpid()
+        process = subprocess.Popen(
             list(service.command),
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=in_child,  # noqa: PLW1509 - there is one thread, which is what makes this safe
+            preexec_fn=lambda: parent_death.signal_with_parent(service.orphaned, parent),  # noqa: PLW1509 - one thread
         )
+        process.returncode = 0  # it is collected here, by its id; `Popen` need not look for it
+        return process.pid
 
     def _start_due(self, only: Service | None = None) -> None:
         for service in self.services:
@@ -139,15 +144,14 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            service = next((s for s in self.services if s.process is not None and s.process.pid == pid), None)
+            service = next((s for s in self.services if s.pid == pid), None)
             if service is not None:
                 self._ended(service, os.waitstatus_to_exitcode(status))
 
     def _ended(self, service: Service, code: int) -> None:
-        assert service.process is not None  # noqa: S101 - it was found by its process
-        service.process.returncode = code  # `Popen` cannot wait for it any more
-        _signal_group(service.process.pid, signal.SIGKILL)  # what is left of its group would be in the next one's way
-        service.process = None
+        if service.pid is not None:
+            _signal_group(service.pid, signal.SIGKILL)  # what is left of its group would be in the next one's way
+        service.pid = None
         if self.stopping:
             return
         lived = time.monotonic() - service.started_at
@@ -176,18 +180,18 @@ class Supervisor:
 
     def _stop(self, services: Sequence[Service], seconds: float) -> None:
         for service in services:
-            if service.process is not None:
-                _signal(service.process.pid, service.stop)
+            if service.pid is not None:
+                _signal(service.pid, service.stop)
         deadline = time.monotonic() + seconds
         while any(service.running for service in services) and time.monotonic() < deadline:
             self._wait(LOOK_S)
             self._reap()
         for service in services:
-            if service.process is not None:
+            if service.pid is not None:
                 logs.get("up").warning("killed", service=service.name, waited_s=seconds)
-                _signal_group(service.process.pid, signal.SIGKILL)
-                service.process.wait()
-                service.process = None
+                _signal_group(service.pid, signal.SIGKILL)
+                os.waitpid(service.pid, 0)
+                service.pid = None
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
