@@ -188,7 +188,14 @@ class Error(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="error"):
 
 
 class TokenUsage(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="token_usage"):
-    """What one model call used. `prompt_tokens` includes cached and cache-write, `completion_tokens` reasoning."""
+    """What one model call used. `prompt_tokens` includes cached and cache-write, `completion_tokens` reasoning.
+
+    Beyond the contract's fields, for sources that know more: `request_model` is the name that was asked for where `model` is
+    the one that answered; `cache_write_1h_tokens` is the part of the cache writes that is kept for an hour;
+    `provisional` marks a sum over calls that may be reported too, `step_id` and `parent_id` the step that the usage was
+    found on and the step above it. `cost_reported` (nano-dollars) and `price_id` are filled in by whoever prices usage: what
+    a source says there is not kept.
+    """
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     prompt_tokens: Count
@@ -206,6 +213,16 @@ class TokenUsage(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="tok
     key_id: Text | None = None
     latency_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
     at: Millis | None = None
+    request_model: Text | None = None
+    service_tier: Text | None = None
+    cache_write_1h_tokens: Count | None = None
+    usage_source: Text | None = None
+    split_known: bool | None = None
+    provisional: bool = False
+    step_id: Id | None = None
+    parent_id: Id | None = None
+    cost_reported: Count | None = None
+    price_id: Text | None = None
 
 
 class Event(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
@@ -240,6 +257,8 @@ def check_usage(usage: TokenUsage) -> list[tuple[str, str]]:
     faults = []
     if (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0) > usage.prompt_tokens:
         faults.append(("cached_tokens", "cached and cache-write tokens are part of prompt_tokens and cannot exceed them"))
+    if (usage.cache_write_1h_tokens or 0) > (usage.cache_write_tokens or 0):
+        faults.append(("cache_write_1h_tokens", "are part of cache_write_tokens and cannot exceed them"))
     if (usage.reasoning_tokens or 0) > usage.completion_tokens:
         faults.append(("reasoning_tokens", "are part of completion_tokens and cannot exceed them"))
     if usage.cost_usd is not None:

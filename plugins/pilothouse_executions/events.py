@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pilothouse.sdk import Event
 
 
@@ -56,3 +58,31 @@ class CommandGiven(Event, frozen=True, kw_only=True):
     def name(cls) -> str:
         """Return `executions.command_given`."""
         return "executions.command_given"
+
+
+class UsageDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """What to add to the usage totals of one execution; money in nano-dollars, all of it may be negative."""
+
+    execution_id: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano: int = 0
+    unpriced_records: int = 0
+
+
+class UsageCorrected(Event, frozen=True, kw_only=True):
+    """Usage that was recorded before has changed: it was priced anew, or turned out to be the sum of known parts.
+
+    Published by whoever keeps usage, in batches of some hundred executions; executions adds it to its totals at once.
+    """
+
+    deltas: tuple[UsageDelta, ...]
+
+    @classmethod
+    def name(cls) -> str:
+        """Return `executions.usage_corrected`."""
+        return "executions.usage_corrected"

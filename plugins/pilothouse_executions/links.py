@@ -46,6 +46,12 @@ def link_children(batch: Batch) -> None:
         batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], None)
 
 
+def note_links(batch: Batch, rows: Iterable[Row]) -> None:
+    """Let children of this batch know what merging has made of their executions: a report may leave out what is known."""
+    for row in rows:
+        batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], row["environment"])
+
+
 def _intern_workflows(batch: Batch, names: Iterable[str]) -> None:
     """Give every workflow name its id; new names get a row."""
     wanted = sorted({name for name in names if name} - batch.workflows.keys())

@@ -17,6 +17,7 @@ from pilothouse.sdk import (
     Measure,
     Model,
     Permission,
+    Reaction,
     Recorder,
     Setting,
     Step,
@@ -27,8 +28,8 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse.sdk import Execution as ExecutionSignal
-from pilothouse_executions import api, counting, links, recorder, service, tasks, totals
-from pilothouse_executions.events import CommandGiven, Failed, Finished, Lost
+from pilothouse_executions import api, counting, links, reactions, recorder, service, tasks, totals
+from pilothouse_executions.events import CommandGiven, Failed, Finished, Lost, UsageCorrected
 from pilothouse_executions.models import MODELS
 
 
@@ -106,7 +107,13 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 @hookimpl
 def pilothouse_events() -> Iterable[type[Event]]:
     """Return what is published."""
-    return [Finished, Failed, Lost, CommandGiven]
+    return [Finished, Failed, Lost, CommandGiven, UsageCorrected]
+
+
+@hookimpl
+def pilothouse_reactions() -> Iterable[Reaction]:
+    """Return the reactions: corrections of usage that others keep."""
+    return [Reaction("executions.correct_usage", UsageCorrected, reactions.correct_usage, when="now")]
 
 
 @hookimpl

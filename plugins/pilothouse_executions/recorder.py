@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, bindparam, update
 from pilothouse.sdk import FINAL, Batch, Bulk, Recorded, in_list, in_list_sql, insert_ignore, json_text
 from pilothouse_executions import counting
 from pilothouse_executions.events import Failed, Finished
-from pilothouse_executions.links import COLUMNS, EXECUTIONS, INSERT, load, name_of
+from pilothouse_executions.links import COLUMNS, EXECUTIONS, INSERT, load, name_of, note_links
 from pilothouse_executions.merging import FIELDS, STEP_FIELDS, Row, merge
 from pilothouse_executions.models import ExecutionCommand, ExecutionLabel, Step
 
@@ -56,6 +56,7 @@ def record_executions(batch: Batch) -> Recorded:
     touched = {key: rows[key] for key in fresh | changed}
     _keep_labels(batch, touched)
     _count_and_tell(batch, touched, before)
+    note_links(batch, [rows[key] for key in before.keys() | changed])
     _hear(batch.connection, {batch.signals[place].id for place in duplicates}, batch.received_at)
     _repeat_ignored_cancels(batch)
     return Recorded(duplicates=frozenset(duplicates))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, func, update
+from sqlalchemy import Connection, Table, bindparam, case, func, select, update
 
 from pilothouse.sdk import Batch, Bulk, insert_ignore, parse_usd
+from pilothouse_executions.events import UsageDelta
 from pilothouse_executions.models import Execution, ExecutionError, ExecutionUsage
 
 _EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
@@ -58,6 +59,21 @@ def count_usage(batch: Batch) -> None:
         adding, [{"key": key, **{f"add_{name}": value for name, value in entry.items()}} for key, entry in sums.items()]
     )
     _add_to(batch.connection, [_totals(key, entry, batch.received_at) for key, entry in sums.items()])
+
+
+def correct_usage(connection: Connection, deltas: Sequence[UsageDelta]) -> None:
+    """Add corrections to the totals of executions, each once; their cost is null where none of their calls is priced."""
+    known = [{"key": delta.execution_id, **{f"add_{name}": getattr(delta, name) for name in _USAGE}} for delta in deltas]
+    adding = update(_USAGES).where(_USAGES.c.execution_id == bindparam("key"))
+    connection.execute(adding.values({name: _USAGES.c[name] + bindparam(f"add_{name}") for name in _USAGE}), known)
+    priced = case((_USAGES.c.calls > _USAGES.c.unpriced_records, _USAGES.c.cost_nano), else_=None)
+    cost = select(priced).where(_USAGES.c.execution_id == _EXECUTIONS.c.id).scalar_subquery()
+    tokens = _EXECUTIONS.c.total_tokens + bindparam("tokens")
+    statement = update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("key"))
+    connection.execute(
+        statement.values(total_tokens=tokens, cost_nano=cost),
+        [{"key": d.execution_id, "tokens": d.prompt_tokens + d.completion_tokens} for d in deltas],
+    )
 
 
 def _totals(key: str, entry: Mapping[str, int], at: int) -> dict[str, Any]:

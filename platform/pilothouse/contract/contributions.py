@@ -29,10 +29,17 @@ class MeasureSink(Protocol):
     """Where a recorder adds to measures; see `measures.Deltas`."""
 
     def add(
-        self, measure: str, at: int, dimensions: tuple[str | None, ...], *, count: int = 1, value: int | None = None
+        self,
+        measure: str,
+        at: int,
+        dimensions: tuple[str | None, ...],
+        *,
+        count: int = 1,
+        value: int | None = None,
+        total: int | None = None,
     ) -> None:
         """Add `count` observations of `value` (whole, in the measure's smallest unit) at the moment `at` (ms); a
-        negative count takes back what was added.
+        negative count takes back what was added. `total` in place of `value` adds a ready sum, without percentiles.
         """
 
 

@@ -1,0 +1,88 @@
+"""The tokens plugin: who it is and what it adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pilothouse.sdk import (
+    BeatEntry,
+    Event,
+    Execution,
+    Manifest,
+    Measure,
+    Model,
+    Permission,
+    Recorder,
+    Task,
+    TokenUsage,
+    hookimpl,
+    roles_from,
+)
+from pilothouse_tokens import counting, recorder, tasks
+from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
+from pilothouse_tokens.models import MODELS
+
+
+@hookimpl
+def pilothouse_manifest() -> Manifest:
+    """Say who the plugin is."""
+    return Manifest("tokens", "Tokens", "What AI calls used and cost, by which price, and for whom.", requires=("executions",))
+
+
+@hookimpl
+def pilothouse_models() -> Iterable[type[Model]]:
+    """Return the tables."""
+    return MODELS
+
+
+@hookimpl
+def pilothouse_migrations() -> Path:
+    """Return the folder of revisions."""
+    return Path(__file__).parent / "migrations"
+
+
+@hookimpl
+def pilothouse_recorders() -> Iterable[Recorder]:
+    """Return what records usage, and what lets it follow its execution's workflow and agent."""
+    return [Recorder(TokenUsage, recorder.record_usage, owner=True), Recorder(Execution, recorder.relink_usage)]
+
+
+@hookimpl
+def pilothouse_measures() -> Iterable[Measure]:
+    """Return the measures."""
+    return counting.MEASURES
+
+
+@hookimpl
+def pilothouse_permissions() -> Iterable[Permission]:
+    """Return the permissions."""
+    return [
+        Permission("tokens.usage.view", "See token usage and spend", roles_from("viewer"), "read"),
+        Permission("tokens.prices.manage", "Set prices of models", roles_from("admin"), "admin"),
+        Permission("tokens.budgets.manage", "Set budgets", roles_from("admin"), "admin"),
+    ]
+
+
+@hookimpl
+def pilothouse_tasks() -> Iterable[Task]:
+    """Return the tasks."""
+    return [
+        Task("tokens.compact", tasks.compact, transaction=False),
+        Task("tokens.expire", tasks.expire, transaction=False),
+    ]
+
+
+@hookimpl
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
+    """Return the schedule: a figure is summed within seconds, old rows go by and by."""
+    return [
+        BeatEntry("tokens.compact", "tokens.compact", every_s=3),
+        BeatEntry("tokens.expire", "tokens.expire", every_s=600),
+    ]
+
+
+@hookimpl
+def pilothouse_events() -> Iterable[type[Event]]:
+    """Return what is published."""
+    return [Unpriced, BudgetCrossed, Repriced]
