@@ -168,4 +168,5 @@ def example(document: Mapping[str, Any], schema: Mapping[str, Any], depth: int =
         return {name: example(document, fields.get(name, {}), depth + 1) for name in schema.get("required", ())}
     if kind == "array":
         return [example(document, schema.get("items", {}), depth + 1)] if depth < DEPTH else []
-    return {"string": "\u2026", "integer": 1, "number": 1.0, "boolean": True}.get(str(kind), {} if kind == "object" else "\u2026")
+    plain = {"string": "...", "integer": 1, "number": 1.0, "boolean": True, "object": {}}
+    return plain.get(str(kind), "...")

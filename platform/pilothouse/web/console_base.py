@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from flask import Response, redirect, render_template, request
 from flask_admin import BaseView
-from flask_admin import expose as expose
+from flask_admin import expose as expose_handler
 from jinja2 import Environment
 from werkzeug.exceptions import HTTPException
 
@@ -25,6 +25,16 @@ from pilothouse.web.problems import TYPE_BASE, request_id
 F = TypeVar("F", bound=Callable[..., Any])
 CORE = "core"
 NO_STATIC = "/-/none"  # a non-empty path without a folder keeps Flask-Admin from serving its own 21 MB of static files
+
+
+def expose(path: str = "/", methods: tuple[str, ...] = ("GET",)) -> Callable[[F], F]:
+    """Give a handler its path below the page's own, and its methods."""
+
+    def add(handler: F) -> F:
+        exposed: F = expose_handler(path, methods)(handler)
+        return exposed
+
+    return add
 
 
 def needs(permission: str) -> Callable[[F], F]:
@@ -47,6 +57,11 @@ class ConsoleMixin:
     plugin = CORE
     title = ""
     path = ""
+
+    # from the Flask-Admin class that stands beside this one
+    endpoint: str
+    render: Callable[..., str]
+    _urls: list[tuple[str, str, tuple[str, ...]]]
 
     def permission_for(self, handler: str) -> str:
         """Return the name of the permission that a handler needs."""
@@ -92,7 +107,7 @@ class ConsoleMixin:
             "status": HTTPStatus.INTERNAL_SERVER_ERROR.value, "request_id": request_id(),
             "detail": f"The plugin {self.plugin} failed on this page. The rest of the console works; the log has the reason.",
         }  # fmt: skip
-        return Response(render_template("ph/error.html", problem=problem), problem["status"])
+        return Response(render_template("ph/error.html", problem=problem), HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def live(
         self, page: str, rows: str, topics: tuple[str, ...], query: Callable[[], Mapping[str, Any]], **options: Any

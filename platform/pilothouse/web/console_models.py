@@ -8,6 +8,7 @@ errors show SQL, exports carry formulas and read everything first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -28,12 +29,24 @@ from pilothouse.web.confirm import ask, confirmed
 from pilothouse.web.console_base import NO_STATIC, ConsoleMixin, expose
 from pilothouse.web.converter import ConsoleConverter
 from pilothouse.web.csv_stream import csv_response
+from pilothouse.web.formats import MISSING
 from pilothouse.web.keyset import Cursor, KeysetPage, Order, page_of, read_cursor
 
 CHUNK = 1_000  # rows of an export that are in memory at once
 LONGEST_SEARCH = 200
 WRITES = frozenset({"create_view", "edit_view", "delete_view", "action_view", "ajax_update"})
 OWN_ARGUMENTS = frozenset({"cursor", "page", "page_size", "sort", "desc", "search", "f", "v"})
+
+
+def _yes_or_no(_view: Any, value: bool, _name: str) -> str:
+    return "Yes" if value else "No"
+
+
+def _missing(_view: Any, _value: None, _name: str) -> str:
+    return MISSING
+
+
+SHOWN: Any = MappingProxyType({bool: _yes_or_no, type(None): _missing})  # the stock ones show Font Awesome's icons
 
 
 class ConsoleModelView(ConsoleMixin, ModelView):
@@ -58,6 +71,9 @@ class ConsoleModelView(ConsoleMixin, ModelView):
     export_max_rows = 1_000_000
     export_types = ("csv",)
     model_form_converter = ConsoleConverter
+    column_type_formatters = SHOWN
+    column_type_formatters_detail = SHOWN
+    column_type_formatters_export: Any = MappingProxyType({})
 
     def __init__(self, endpoint: str | None = None) -> None:
         """Make the page. Raises PluginError where something is open that should not be."""
@@ -65,7 +81,8 @@ class ConsoleModelView(ConsoleMixin, ModelView):
         for name in ("column_details_list", "column_export_list"):  # never more than what the list shows
             if getattr(self, name) is None:
                 setattr(self, name, self.column_list)
-        super().__init__(self.model, db, name=self.title, endpoint=endpoint, url=self.path, static_url_path=NO_STATIC)
+        super().__init__(self.model, db, name=self.title, endpoint=endpoint, url=self.path)
+        self.static_url_path = NO_STATIC
 
     def _check_declarations(self) -> None:
         faults = []
@@ -138,7 +155,7 @@ class ConsoleModelView(ConsoleMixin, ModelView):
             "sort": view_args.sort, "desc": 1 if view_args.sort and view_args.sort_desc else None,
             "search": view_args.search, "cursor": cursor, **view_args.extra_args, **self._get_filters(view_args.filters),
         }
-        return self.get_url(".index_view", **wanted)
+        return str(self.get_url(".index_view", **wanted))
 
     @expose("/")
     def index_view(self) -> Any:
@@ -192,7 +209,7 @@ class ConsoleModelView(ConsoleMixin, ModelView):
     def _active(self, arguments: ViewArgs) -> list[dict[str, str]]:
         filters = list(arguments.filters or [])
         return [
-            {"label": f"{self._filters[one[0]]}", "value": one[2],
+            {"label": f"{self._filters[one[0]].name} {self._filters[one[0]].operation()}", "value": one[2],
              "url": self._get_list_url(arguments.clone(filters=[other for other in filters if other is not one]))}
             for one in filters
         ]  # fmt: skip

@@ -27,11 +27,14 @@ _SPAN = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?
 class UuidField(fields.StringField):
     """A UUID as text; the data is a `uuid.UUID` or None."""
 
+    def _value(self) -> str:
+        return str(self.raw_data[0]) if self.raw_data else str(self.data or "")
+
     def process_formdata(self, valuelist: list[Any]) -> None:
         """Read the text. Raises ValueError with a sentence."""
         text = valuelist[0].strip() if valuelist else ""
         try:
-            self.data = uuid.UUID(text) if text else None  # type: ignore[assignment]
+            self.data = uuid.UUID(text) if text else None
         except ValueError:
             raise ValueError("Not a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057.") from None
 
@@ -52,7 +55,7 @@ class IntervalField(fields.StringField):
             raise ValueError("Not a span of time, such as 1d 2h 30m or 90s.")
         days, hours, minutes = (int(part or 0) for part in match.groups()[:3])
         span = timedelta(days=days, hours=hours, minutes=minutes, seconds=float(match[4] or 0))
-        self.data = span if text else None  # type: ignore[assignment]
+        self.data = span if text else None
 
 
 def write_span(span: timedelta) -> str:

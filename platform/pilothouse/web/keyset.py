@@ -49,7 +49,8 @@ class Order:
         if not self.nullable:
             row = tuple_(*self.columns)
             return row < tuple(values) if falling else row > tuple(values)
-        either, same = [], []
+        either: list[ColumnElement[bool]] = []
+        same: list[ColumnElement[bool]] = []
         for column, value in zip(self.columns, values, strict=True):
             step = _further(column, value, falling=falling, backwards=backwards)
             if step is not None:
@@ -85,12 +86,11 @@ def read_cursor(text: str, order: Order) -> Cursor:
     try:
         body = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         direction, *values = msgspec.json.decode(body, type=list[Any])
-        if direction not in {"a", "b"} or len(values) != len(order.columns):
-            raise ValueError(text)
         typed = tuple(_typed(column, value) for column, value in zip(order.columns, values, strict=True))
-    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError, OverflowError):
+        backwards = {"a": False, "b": True}[direction]
+    except (binascii.Error, ValueError, LookupError, TypeError, msgspec.MsgspecError, RecursionError, OverflowError):
         raise Invalid.field("cursor", "is not a cursor of this list") from None
-    return Cursor(typed, backwards=direction == "b")
+    return Cursor(typed, backwards=backwards)
 
 
 def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:

@@ -6,7 +6,7 @@ many of them costs no more than one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import request, url_for
 from werkzeug.routing import BuildError
@@ -59,15 +59,14 @@ class Navigation:
             if entry is not None:
                 groups.setdefault(item.section, []).append(entry)
         names = [*SECTIONS, *sorted(groups.keys() - set(SECTIONS))]
-        return [Section(name, groups[name]) for name in names if name in groups]
+        return [Section(name, _marked(groups[name], _current(groups))) for name in names if name in groups]
 
     def _entry(self, plugin: str, item: NavItem) -> Entry | None:
         try:
             url = url_for(item.endpoint)
         except BuildError:  # the page could not be added; the Plugins page says why
             return None
-        active = (request.blueprint or "") == item.endpoint.split(".")[0] and not _better_match(item, url)
-        return Entry(item.title, url, item.endpoint, item.icon, item.keys, active, self._badge(plugin, item))
+        return Entry(item.title, url, item.endpoint, item.icon, item.keys, active=False, badge=self._badge(plugin, item))
 
     def _badge(self, plugin: str, item: NavItem) -> int | None:
         if item.badge is None:
@@ -84,13 +83,14 @@ class Navigation:
         return number
 
 
-def _better_match(item: NavItem, url: str) -> bool:
-    """Say whether the page lies elsewhere in a blueprint that has several entries."""
-    same = [
-        other for _, other in runtime().registry.all("navigation")
-        if other.endpoint != item.endpoint and other.endpoint.split(".")[0] == item.endpoint.split(".")[0]
-    ]
-    return bool(same) and not request.path.startswith(url)
+def _current(groups: dict[str, list[Entry]]) -> str:
+    """Return the address of the entry that the page lies under: the longest that its path starts with."""
+    urls = [entry.url for entries in groups.values() for entry in entries if request.path.startswith(entry.url)]
+    return max(urls, key=len, default="")
+
+
+def _marked(entries: list[Entry], current: str) -> list[Entry]:
+    return [replace(entry, active=entry.url == current) for entry in entries]
 
 
 def _offered(principal: Principal) -> list[tuple[str, NavItem]]:

@@ -33,8 +33,10 @@ def _rendered(plugin: str, panel: Panel, subject_id: str) -> Markup:
     try:
         shown = runtime().registry.guard.call(plugin, f"panel {panel.name}", panel.render, subject_id)
     except PluginFailed:
-        words = 'Could not load {}.</div><a class="btn small" href="">Retry</a></div>'
-        return Markup('<div class="callout t-warn" role="status">{}<div>' + words).format(icon("alert"), _title(panel))
+        return Markup(
+            '<div class="callout t-warn" role="status">{}<div>Could not load {}.</div>'
+            '<a class="btn small" href="">Retry</a></div>'
+        ).format(icon("alert"), _title(panel))
     return Markup("") if shown is None else Markup("{}").format(shown)
 
 

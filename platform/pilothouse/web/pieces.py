@@ -33,7 +33,7 @@ def _pieces() -> SimpleNamespace:
         count=formats.count, compact=formats.compact, percent=formats.percent, size=formats.size,
         spark=marks.spark, bars=marks.bars, meter=marks.meter, lane=marks.lane, histogram=marks.histogram,
         chart=charts.chart, moment=moment, formatted=formatted, json_tree=json_tree, panels=panels, required=required,
-        views_of=saved_views.views_of, query_string=query_string,
+        views_of=saved_views.views_of, query_string=query_string, words=tags.words,
     )
 
 

@@ -93,7 +93,7 @@ class Shell:
     def flashes(self) -> list[tuple[str, str]]:
         """What was done on the page before, as tone and text."""
         messages = get_flashed_messages(with_categories=True) if has_request_context() else []
-        return [(TONES.get(category, "run"), text) for category, text in messages]
+        return [(TONES.get(message[0], "run"), message[1]) for message in messages]
 
     @property
     def login_url(self) -> str:

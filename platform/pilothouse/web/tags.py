@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pilothouse import clock
 from pilothouse.web import formats
@@ -124,6 +124,15 @@ def delta(
     arrow = icon("low") if round(size, 1) == 0 else icon("arrow-up" if change > 0 else "arrow-down")
     said = "unchanged" if round(size, 1) == 0 else "up" if change > 0 else "down"
     return Markup('<span class="delta{}">{}<span class="vh">{} </span>{}</span>').format(tone, arrow, said, text)
+
+
+def words(text: str) -> Markup:
+    """Return a text in which `backticks` mark code, as documentation and remedies are written."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 and index < len(parts) - 1 else escape(part)
+        for index, part in enumerate(parts)
+    )
 
 
 def avatar(name: str) -> Markup:
