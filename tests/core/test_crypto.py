@@ -9,6 +9,7 @@ import secrets
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pilothouse.crypto import (
     BASE62,
     Keyring,
