@@ -58,7 +58,7 @@ def record_executions(batch: Batch) -> Recorded:
     _count_and_tell(batch, touched, before)
     note_links(batch, [rows[key] for key in before.keys() | changed])
     _hear(batch.connection, {batch.signals[place].id for place in duplicates}, batch.received_at)
-    _repeat_ignored_cancels(batch)
+    _settle_cancels(batch)
     return Recorded(duplicates=frozenset(duplicates))
 
 
@@ -152,16 +152,16 @@ def _keep_labels(batch: Batch, rows: Mapping[str, Row]) -> None:
     insert_ignore(batch.connection, _LABELS, [{"kind": kind, "name": name} for kind, name in sorted(found)])
 
 
-def _repeat_ignored_cancels(batch: Batch) -> None:
-    """Give the command again to a client that still reports `running` for an execution that was cancelled."""
-    running = [signal.id for signal in batch.signals if signal.status == "running"]
-    if not running:
+def _settle_cancels(batch: Batch) -> None:
+    """Stop repeating a cancel once the execution's own client says that it ended."""
+    ended = [signal.id for signal in batch.signals if signal.status in FINAL]
+    if not ended:
         return
     sql = in_list_sql(batch.connection, _COMMANDS, ("id",), "execution_id")
-    sql += " AND command = 'cancel' AND delivered_at IS NOT NULL"
-    ids = [row[0] for row in batch.connection.exec_driver_sql(sql, (in_list(batch.connection, running),))]
+    sql += " AND command = 'cancel' AND delivered_at IS NULL"
+    ids = [row[0] for row in batch.connection.exec_driver_sql(sql, (in_list(batch.connection, ended),))]
     if ids:
-        batch.connection.execute(update(_COMMANDS).where(_COMMANDS.c.id.in_(ids)).values(delivered_at=None))
+        batch.connection.execute(update(_COMMANDS).where(_COMMANDS.c.id.in_(ids)).values(delivered_at=batch.received_at))
 
 
 def _step_values(signal: Any, received_at: int) -> tuple[Any, ...]:

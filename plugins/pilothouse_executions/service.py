@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from pilothouse.sdk import (
     FINAL,
+    MINUTE,
     Command,
     Conflict,
     Deltas,
@@ -31,6 +32,7 @@ from pilothouse_executions.models import Execution, ExecutionCommand, Workflow
 from pilothouse_executions.recorder import FIELDS
 
 MOST_LOST = 500  # executions that one sweep marks: bounds its transaction
+REPEATED_FOR = 10 * MINUTE  # longer, and a program that did not heed a cancel never will
 TOPIC = "executions"
 
 
@@ -59,16 +61,35 @@ def rerun(execution_id: str, reason: str, principal: Principal) -> ExecutionComm
 
 
 def deliver_commands(token_id: str) -> Sequence[Command] | None:
-    """Return the commands that wait for a token's executions and mark them delivered; None where none waits."""
-    waiting = (ExecutionCommand.token_id == token_id, ExecutionCommand.delivered_at.is_(None))
-    if db.session().scalar(select(ExecutionCommand.id).where(*waiting).limit(1)) is None:
-        return None
+    """Return the commands that wait for a token's executions; None where none waits.
+
+    Several processes may share a token, and an answer may get lost: a cancel is repeated until its execution reports an
+    end, for ten minutes at most. A rerun, which any of them can carry out, is handed over once.
+    """
+    waiting = (
+        ExecutionCommand.token_id == token_id,
+        ExecutionCommand.delivered_at.is_(None),
+        ExecutionCommand.created_at > now() - REPEATED_FOR,
+    )
+    found = db.session().execute(
+        select(ExecutionCommand.id, ExecutionCommand.execution_id, ExecutionCommand.command)
+        .where(*waiting)
+        .order_by(ExecutionCommand.created_at)
+    )
+    commands = found.all()
+    reruns = [row.id for row in commands if row.command == "rerun"]
+    if reruns:
+        commands = [row for row in commands if row.command != "rerun" or _take(row.id)]
+    return [Command(row.execution_id, row.command) for row in commands] or None
+
+
+def _take(command_id: str) -> bool:
+    """Claim a rerun for this answer; says whether nobody else had it."""
     with unit_of_work() as session:
-        statement = select(ExecutionCommand).where(*waiting)
-        commands = session.scalars(statement.order_by(ExecutionCommand.created_at).with_for_update()).all()
-        for command in commands:
-            command.delivered_at = now()
-        return [Command(command.execution_id, command.command) for command in commands]  # type: ignore[arg-type]
+        statement = update(ExecutionCommand).where(
+            ExecutionCommand.id == command_id, ExecutionCommand.delivered_at.is_(None)
+        )
+        return bool(session.execute(statement.values(delivered_at=now())).rowcount)  # type: ignore[attr-defined]
 
 
 def mark_lost(silence: int) -> int:
