@@ -9,7 +9,6 @@ from sqlalchemy import Table, bindparam, update
 from pilothouse.sdk import Batch, Link, in_list, in_list_sql
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import TokenUsageRow
-from pilothouse_tokens.rollups import Adjustment
 
 WORKFLOW, AGENT = 1, 2  # bits of `inherits`
 
@@ -25,7 +24,7 @@ def flags(execution_id: str | None, workflow: str | None, agent: str | None) -> 
 
 
 def follow(batch: Batch) -> None:
-    """Give the usage of the reported executions their workflow and agent, in the rows, roll-ups and measures."""
+    """Give the usage of the reported executions their workflow and agent, in the rows and in the measures."""
     ids = sorted({signal.id for signal in batch.signals})
     statement = in_list_sql(batch.connection, _USAGE, _ALL, "execution_id") + " AND inherits > 0"
     rows = batch.connection.exec_driver_sql(statement, (in_list(batch.connection, ids),))
@@ -33,14 +32,10 @@ def follow(batch: Batch) -> None:
     changed = [(row, after) for row in found if (after := _linked(row, batch.links[row["execution_id"]])) != row]
     if not changed:
         return
-    adjustment = Adjustment(batch.connection)
     for before, after in changed:
         if before["counted"]:
-            adjustment.take_out(before)
-            adjustment.put_in(after)
             counting.take_back(batch.measures, before)
             counting.add(batch.measures, after)
-    adjustment.write()
     columns = ("workflow_id", "workflow", "agent")
     update_row = update(_USAGE).where(_USAGE.c.seq == bindparam("k")).values({c: bindparam(f"v_{c}") for c in columns})
     batch.connection.execute(update_row, [{"k": row["seq"], **{f"v_{c}": row[c] for c in columns}} for _, row in changed])

@@ -17,7 +17,6 @@ from pilothouse.sdk import Batch, in_list, in_list_sql
 from pilothouse_executions.events import UsageCorrected, UsageDelta
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import TokenUsageRow
-from pilothouse_tokens.rollups import Adjustment
 
 Row = dict[str, Any]
 
@@ -79,11 +78,8 @@ def _uncount(batch: Batch, rows: Iterable[Row]) -> None:
     rows = list(rows)
     if not rows:
         return
-    adjustment = Adjustment(batch.connection)
     for row in rows:
-        adjustment.take_out(row)
         counting.take_back(batch.measures, row)
-    adjustment.write()
     statement = update(_USAGE).where(_USAGE.c.seq == bindparam("key")).values(counted=False)
     batch.connection.execute(statement, [{"key": row["seq"]} for row in rows])
     batch.publish(UsageCorrected(deltas=tuple(_taken_back(row) for row in rows if row["execution_id"])))

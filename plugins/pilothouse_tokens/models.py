@@ -1,4 +1,4 @@
-"""Tables of token usage, its roll-ups, prices, budgets and recommendations, with the index that serves each lookup."""
+"""Tables of token usage, prices, budgets and recommendations, with the index that serves each lookup."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by 
 class TokenUsageRow(Model):
     """What one model call used and cost.
 
-    `seq` numbers the rows in the order of their commits: roll-ups hold all rows up to their watermark. `counted` is false
-    for a sum whose parts are known too (see `leaves`). `inherits` says what follows the execution: 1 its workflow, 2 its
-    agent. `cost_nano` is null while the model is unpriced; `price_id` is null where the source reported the cost.
+    `seq` numbers the rows in the order of their commits. `counted` is false for a sum whose parts are known too (see
+    `leaves`). `inherits` says what follows the execution: 1 its workflow, 2 its agent. `cost_nano` is null while the model
+    is unpriced; `price_id` is null where the source reported the cost.
     """
 
     __tablename__ = "token_usage"
@@ -33,7 +33,6 @@ class TokenUsageRow(Model):
               postgresql_where=text("provisional")),
         Index("ix_token_usage_unpriced", "model", "seq", sqlite_where=text("cost_nano IS NULL"),
               postgresql_where=text("cost_nano IS NULL")),
-        {"sqlite_autoincrement": True},  # a number is never given twice, also after old rows are gone
     )  # fmt: skip
 
     seq: Mapped[int] = mapped_column(Serial, primary_key=True)
@@ -67,35 +66,6 @@ class TokenUsageRow(Model):
     cost_nano: Mapped[int | None] = mapped_column(Nanodollars)
     cost_reported: Mapped[int | None] = mapped_column(Nanodollars)
     price_id: Mapped[str | None] = mapped_column(Id)
-
-
-class TokenRollup(Model):
-    """The sum of usage by one value of one dimension in one minute, hour or day (UTC); key "" is unattributed."""
-
-    __tablename__ = "token_rollups"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - rows lie in the order of the key, as a page reads them
-
-    dimension: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    resolution: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    at: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
-    key: Mapped[str] = mapped_column(Name, primary_key=True)
-    calls: Mapped[int] = mapped_column(BigInteger)
-    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
-    completion_tokens: Mapped[int] = mapped_column(BigInteger)
-    cached_tokens: Mapped[int] = mapped_column(BigInteger)
-    cache_write_tokens: Mapped[int] = mapped_column(BigInteger)
-    reasoning_tokens: Mapped[int] = mapped_column(BigInteger)
-    cost_nano: Mapped[int] = mapped_column(Nanodollars)
-    unpriced_records: Mapped[int] = mapped_column(BigInteger)
-
-
-class TokenState(Model):
-    """How far background work has come: one number a name."""
-
-    __tablename__ = "token_state"
-
-    name: Mapped[str] = mapped_column(Name, primary_key=True)
-    value: Mapped[int] = mapped_column(BigInteger)
 
 
 class TokenPrice(Model):
@@ -218,6 +188,6 @@ class Recommendation(Model):
 
 
 MODELS = (
-    TokenUsageRow, TokenRollup, TokenState, TokenPrice, UnpricedModel, Repricing, Budget, BudgetWarning, BudgetReservation,
-    FailedExecution, Recommendation,
+    TokenUsageRow, TokenPrice, UnpricedModel, Repricing, Budget, BudgetWarning, BudgetReservation, FailedExecution,
+    Recommendation,
 )  # fmt: skip

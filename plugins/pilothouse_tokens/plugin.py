@@ -67,19 +67,13 @@ def pilothouse_permissions() -> Iterable[Permission]:
 @hookimpl
 def pilothouse_tasks() -> Iterable[Task]:
     """Return the tasks."""
-    return [
-        Task("tokens.compact", tasks.compact, transaction=False),
-        Task("tokens.expire", tasks.expire, transaction=False),
-    ]
+    return [Task("tokens.expire", tasks.expire, transaction=False)]
 
 
 @hookimpl
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
-    """Return the schedule: a figure is summed within seconds, old rows go by and by."""
-    return [
-        BeatEntry("tokens.compact", "tokens.compact", every_s=3),
-        BeatEntry("tokens.expire", "tokens.expire", every_s=600),
-    ]
+    """Return the schedule."""
+    return [BeatEntry("tokens.expire", "tokens.expire", every_s=600)]
 
 
 @hookimpl
