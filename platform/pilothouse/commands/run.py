@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler, build_opener
 import click
 
 from pilothouse import embedded, home, logs
-from pilothouse.errors import PilothouseError, SettingsError
+from pilothouse.errors import SettingsError
 from pilothouse.settings import Settings, read_settings
 from pilothouse.work import forking
 from pilothouse.work.supervisor import Service, Supervisor
@@ -123,7 +123,7 @@ class _Preparation:
         self.result: dict[str, str] = {}
 
     def run(self) -> None:
-        """Run it to its end. Raises PilothouseError where it fails; it has said why."""
+        """Run it to its end; where it fails it has said why, and this process ends."""
         forking.preload()
         reading, writing = os.pipe()
         pid = forking.start(["prepare"], self._environ, orphaned=signal.SIGKILL, stdout=writing)
@@ -132,7 +132,7 @@ class _Preparation:
             words = printed.read()
         _, status = os.waitpid(pid, 0)
         if status != 0:
-            raise PilothouseError("the database could not be prepared")
+            sys.exit(1)
         self.result = json.loads(words)
 
 

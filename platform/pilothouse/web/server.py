@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import socket
 import time
 from types import FrameType
 from typing import Any
@@ -29,6 +30,8 @@ OPEN_FILES = CONNECTIONS + 1_000
 # bound is what the server spools to disk for one request before it gives up on it.
 BODY_LIMIT = 12 * 1024 * 1024
 IDLE_S = 60  # a connection on which nothing happens, a slow sender included, is closed after this
+LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away
+DISCARDED_BYTES = 256 * 1024  # at once
 DRAIN_S = 5.0  # how long requests under way may take to end when the server stops
 
 
@@ -49,6 +52,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
             "request_id": request_id,
         }
         body = json.dumps(document).encode()
+        self.channel.refused = True
         self.status = f"{fault.code} {fault.reason}"
         self.response_headers.extend([("Content-Type", "application/problem+json"), ("X-Request-Id", request_id)])
         self.set_close_on_finish()
@@ -57,9 +61,51 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that says its errors as problem documents."""
+    """A connection that says its errors as problem documents, and lets the client read them.
+
+    A client that is still sending would see a reset in place of the answer if the connection were closed at once: so what
+    it sends is read and thrown away for a while (RFC 9112, section 9.6).
+    """
 
     error_task_class = ProblemTask
+    refused = False
+    lingers_until = 0.0
+
+    def readable(self) -> bool:
+        """Say whether there is something to read, or to throw away."""
+        return bool(self.lingers_until or super().readable())
+
+    def writable(self) -> bool:
+        """Say whether there is something to write, or an end of the lingering to be seen to."""
+        if self.lingers_until:
+            return time.monotonic() > self.lingers_until
+        return bool(super().writable())
+
+    def handle_read(self) -> None:
+        """Read a request, or throw away what follows a refused one."""
+        if not self.lingers_until:
+            super().handle_read()
+        elif not self.recv(DISCARDED_BYTES):  # at the end of what comes, `recv` closes by itself
+            self.handle_close()
+
+    def handle_write(self) -> None:
+        """Write an answer, or end the lingering."""
+        if self.lingers_until:
+            self.handle_close()
+        else:
+            super().handle_write()
+
+    def handle_close(self) -> None:
+        """Close, but linger first where a request was refused."""
+        if self.refused and not self.lingers_until and self.connected:
+            self.lingers_until = time.monotonic() + LINGER_S
+            self.will_close = self.close_when_flushed = False
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:  # the client went first
+                super().handle_close()
+            return
+        super().handle_close()
 
 
 def _detail(status: int) -> str:
@@ -71,29 +117,35 @@ def _detail(status: int) -> str:
 def make_server(app: Flask, host: str, port: int, *, base_url: str = "") -> Any:
     """Bind the port and return the server. Raises SettingsError where the port is taken or not allowed."""
     _raise_file_limit()
-    try:
-        server = create_server(
-            app,
-            host=host,
-            port=port,
-            threads=THREADS,
-            connection_limit=CONNECTIONS,
-            backlog=1024,
-            asyncore_use_poll=True,
-            channel_timeout=IDLE_S,
-            max_request_body_size=BODY_LIMIT,
-            inbuf_overflow=1024 * 1024,  # above this a body goes to a temporary file
-            clear_untrusted_proxy_headers=True,
-            url_scheme=urlsplit(base_url).scheme or "http",
-            ident=None,
-            expose_tracebacks=False,
-        )
-    except OSError as fault:
-        raise SettingsError(port_message(host, port, fault)) from fault
-    for part in [server, *getattr(server, "map", {}).values()]:
-        if hasattr(part, "channel_class"):
-            part.channel_class = Channel
+    server = create_server(
+        app,
+        sockets=[_bind(host, port)],
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
+        backlog=1024,
+        asyncore_use_poll=True,
+        channel_timeout=IDLE_S,
+        max_request_body_size=BODY_LIMIT,
+        inbuf_overflow=1024 * 1024,  # above this a body goes to a temporary file
+        clear_untrusted_proxy_headers=True,
+        url_scheme=urlsplit(base_url).scheme or "http",
+        ident=None,
+        expose_tracebacks=False,
+    )
+    server.channel_class = Channel
     return server
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host.strip("[]"), port))
+    except OSError as fault:
+        bound.close()
+        raise SettingsError(port_message(host, port, fault)) from fault
+    return bound
 
 
 def port_message(host: str, port: int, fault: OSError) -> str:

@@ -1,0 +1,184 @@
+"""`pilothouse up` as a person meets it: one command, one address, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+from work_parts import eventually
+
+GREETING = "Pilothouse runs at"
+SECONDS = 60  # a start takes three on a quiet machine
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PILOTHOUSE_DATA_DIR": str(folder), "PYTHONWARNINGS": "default"}
+
+
+def pilothouse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pilothouse", *arguments]
+    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+class Up:
+    """A running `pilothouse up` and what it said."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = folder.parent / f"up-{port}.log"
+        command = [sys.executable, "-m", "pilothouse", "up", "--port", str(port)]
+        self.log.touch()
+        starts = self.said().count(GREETING)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=environment(folder), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        eventually(lambda: self.said().count(GREETING) > starts or self.process.poll() is not None, SECONDS)
+        assert self.process.poll() is None, self.said()
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def status(self, path: str, token: str = "") -> int:
+        request = Request(self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        try:
+            with urlopen(request, timeout=5) as answer:
+                return int(answer.status)
+        except HTTPError as fault:
+            with fault:
+                return fault.code
+        except (URLError, OSError):
+            return 0
+
+    def children(self) -> dict[str, psutil.Process]:
+        """Return the direct children by what they are."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            words = " ".join(child.cmdline())
+            kind = next((name for name in ("valkey-server", "web", "worker", "scheduler") if name in words), words)
+            found[kind] = child
+        return found
+
+    def all_pids(self) -> list[int]:
+        return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Up]:
+    with tempfile.TemporaryDirectory(prefix="ph", ignore_cleanup_errors=True) as name:
+        found = Up(Path(name) / "data", free_port())
+        yield found
+        found.stop()
+
+
+def test_the_first_start_says_where_it_is_and_how_to_sign_in(up: Up) -> None:
+    said = up.said()
+    link = re.search(r"http://127\.0\.0\.1:\d+/login/\S+", said)
+    token = re.search(r"ph_access_\w+", said)
+    assert f"Pilothouse runs at {up.url}" in said
+    assert link is not None
+    assert token is not None
+    assert up.status(link.group().removeprefix(up.url)) == 200
+
+
+def test_the_data_folder_is_private(up: Up) -> None:
+    modes = {name: stat.S_IMODE((up.folder / name).stat().st_mode) for name in (".", "secret.key", "master.keys")}
+    assert modes == {".": 0o700, "secret.key": 0o600, "master.keys": 0o600}
+
+
+def test_everything_is_ready(up: Up) -> None:
+    assert sorted(up.children()) == ["scheduler", "valkey-server", "web", "worker"]
+    assert eventually(lambda: "warn" not in pilothouse(up.folder, "doctor").stdout.replace("warn  plugins", ""), 30)
+    assert up.status("/healthz") == 200
+
+
+def test_a_second_start_on_the_same_folder_is_refused_in_one_line(up: Up) -> None:
+    second = pilothouse(up.folder, "up", "--port", str(free_port()))
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert "already running" in second.stderr
+
+
+def test_a_taken_port_is_told_in_one_line(up: Up, tmp_path: Path) -> None:
+    second = pilothouse(tmp_path / "other", "up", "--port", str(up.port))
+    assert second.returncode != 0
+    assert second.stderr.splitlines() == [
+        f"pilothouse: cannot listen on 127.0.0.1:{up.port}: address already in use; choose another with --port"
+    ]
+
+
+def test_commands_work_on_the_running_folder(up: Up) -> None:
+    token = pilothouse(up.folder, "token", "create", "reader", "--scope", "read")
+    assert re.fullmatch(r"ph_access_\w+\n", token.stdout)
+    link = pilothouse(up.folder, "owner", "owner@localhost")
+    assert link.stdout.startswith(f"{up.url}/login/")
+    assert up.status("/metrics", token.stdout.strip()) == 200
+    assert up.status("/metrics") == 401
+
+
+def test_the_demo_sends_real_executions(up: Up) -> None:
+    told = pilothouse(up.folder, "demo")
+    assert told.returncode == 0, told.stderr
+    assert "19 executions, 6 of them failed" in told.stdout
+    token = pilothouse(up.folder, "token", "create", "demo reader", "--scope", "read").stdout.strip()
+    with urlopen(Request(f"{up.url}/api/executions", headers={"Authorization": f"Bearer {token}"}), timeout=5) as answer:
+        assert b"critical-path" in answer.read()
+
+
+@pytest.mark.parametrize("name", ["valkey-server", "web", "worker", "scheduler"])
+def test_what_is_killed_is_started_again(up: Up, name: str) -> None:
+    before = up.children()[name].pid
+    os.kill(before, signal.SIGKILL)
+    assert eventually(lambda: up.children().get(name) is not None and up.children()[name].pid != before, 20)
+    assert eventually(lambda: up.status("/readyz") == 200, 20)
+
+
+def test_it_stops_cleanly_and_starts_again_with_its_data(up: Up) -> None:
+    pids = up.all_pids()
+    assert up.stop() == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    again = Up(up.folder, up.port)
+    try:
+        assert "pilothouse owner EMAIL" in again.said().rpartition("Pilothouse runs at")[2]
+    finally:
+        again.stop()
+
+
+def test_a_kill_of_the_supervisor_leaves_no_process(up: Up) -> None:
+    again = Up(up.folder, up.port)
+    pids = again.all_pids()
+    again.process.kill()
+    again.process.wait(5)
+    assert eventually(lambda: not any(_runs(pid) for pid in pids), 10)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
