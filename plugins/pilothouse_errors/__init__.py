@@ -1,0 +1,1 @@
+"""The errors plugin: failures, the groups they form, and what people do about them."""

@@ -1,0 +1,26 @@
+"""Background work of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pilothouse.sdk import DAY, now, runtime, unit_of_work
+from pilothouse_errors import service
+
+STEPS = 200  # transactions of one purge; what is left is the next one's
+
+
+def walk_group(payload: Mapping[str, Any]) -> None:
+    """Go on taking the errors of a large group along with its change of status."""
+    service.walk(payload["group_id"], payload["status"], payload["mark"], payload.get("after"))
+
+
+def purge(_payload: Mapping[str, Any]) -> None:
+    """Delete errors older than PILOTHOUSE_RETENTION_DAYS, in short transactions; groups and their counts stay."""
+    before = now() - runtime().settings["PILOTHOUSE_RETENTION_DAYS"] * DAY
+    for _ in range(STEPS):
+        with unit_of_work():
+            gone = service.purge(before)
+        if not gone:
+            return
