@@ -79,6 +79,14 @@ def test_a_wrong_code_is_said_beside_the_field(client, people, mails, app):
     assert 'name="code"' in page.text
 
 
+@pytest.mark.parametrize(("body", "status"), [("[1]", 403), ("{", 400), ('{"code": 7}', 403), ("", 403)])
+def test_a_program_may_send_the_code_as_json_and_nonsense_is_refused(client, people, mails, app, body, status):
+    people.add()
+    client.post("/login", data={"email": "member@example.com"})
+    answer = app.test_client().post(link_in(mails()[0]), data=body, content_type="application/json")
+    assert answer.status_code == status
+
+
 def test_the_mail_says_what_it_is_in_text_and_html(client, people, mails):
     people.add()
     client.post("/login", data={"email": "member@example.com"})

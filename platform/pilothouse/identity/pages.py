@@ -20,6 +20,7 @@ from pilothouse.identity.refusals import refuse
 from pilothouse.identity.sessions import sign_out
 from pilothouse.identity.users import any_user
 from pilothouse.runtime import runtime
+from pilothouse.web.api import read_json
 from pilothouse.web.csrf import check_origin
 
 MINUTE = 60_000
@@ -95,16 +96,19 @@ def confirm(token: str) -> Any:
 def use(token: str) -> Any:
     """Spend the link: sign in, or say why not."""
     check_origin()
-    code = request.form.get("code", "")
-    if request.is_json:
-        body = request.get_json(silent=True)
-        code = str(body.get("code", "")) if isinstance(body, dict) else ""
-    used = redeem(token, visitor(), code)
+    used = redeem(token, visitor(), _typed_code())
     if used.outcome == "signed_in":
         return _signed_in(used.token, local_path(used.next_path))
     if used.outcome not in {"code_wanted", "unknown"}:
         refuse("identity.sign_in_refused", used.email, reason=used.outcome)
     return _confirm_page(used.outcome, used.email, needs_code=used.outcome.startswith("code"))
+
+
+def _typed_code() -> str:
+    if not request.is_json:
+        return request.form.get("code", "")
+    body = read_json()
+    return str(body.get("code", "")) if isinstance(body, dict) else ""
 
 
 def _signed_in(token: str, next_path: str) -> Any:
