@@ -47,7 +47,7 @@ def _disable(name: str) -> None:
 @click.argument("name")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to make it.")
 def _new(name: str, folder: Path) -> None:
-    """Make a complete, working plugin called NAME: a page, an endpoint, a task, a table, a measure and their tests."""
+    """Make a complete, working plugin called NAME: a page, an endpoint, a task, a table and their tests."""
     plain = name.isascii() and name.isidentifier() and name == name.lower() and not keyword.iskeyword(name)
     if not plain or len(name) > NAME_CHARS:
         raise Invalid("a plugin's name is a lower-case word of letters, digits and underscores")
