@@ -71,18 +71,21 @@ class TokenUsageRow(Model):
 class TokenPrice(Model):
     """A price that a person set, or one of the price book that some usage was priced by. `rates` is JSON (see `rates`).
 
-    Rows are never changed: another price for the same start replaces this one, which then has `ended_at`.
+    `lookup` is the model in lower case, by which usage finds a person's price. Rows are never changed: another price for the
+    same start replaces this one, which then has `ended_at`.
     """
 
     __tablename__ = "token_prices"
     __table_args__ = (
-        Index("ix_token_prices_model", "model", "valid_from"),
-        Index("ix_token_prices_created", "created_at", "id"),
-    )
+        Index("ix_token_prices_lookup", "lookup", "valid_from"),
+        Index("ix_token_prices_own", "created_at", "id", sqlite_where=text("source = 'own'"),
+              postgresql_where=text("source = 'own'")),
+    )  # fmt: skip
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     provider: Mapped[str | None] = mapped_column(Name)
     model: Mapped[str] = mapped_column(Name)
+    lookup: Mapped[str] = mapped_column(Name)
     source: Mapped[str] = mapped_column(Name)
     valid_from: Mapped[int] = mapped_column(Millis)
     rates: Mapped[str] = mapped_column(Json)
@@ -95,8 +98,10 @@ class UnpricedModel(Model):
     """A model of which usage came that nothing prices: told about once, until it has a price."""
 
     __tablename__ = "token_unpriced_models"
+    __table_args__ = (Index("ix_token_unpriced_models_lookup", "lookup"),)
 
     model: Mapped[str] = mapped_column(Name, primary_key=True)
+    lookup: Mapped[str] = mapped_column(Name)
     provider: Mapped[str | None] = mapped_column(Name)
     first_at: Mapped[int] = mapped_column(Millis)
 

@@ -7,19 +7,22 @@ from pathlib import Path
 
 from pilothouse.sdk import (
     BeatEntry,
+    Enricher,
     Event,
     Execution,
     Manifest,
     Measure,
     Model,
     Permission,
+    Price,
     Recorder,
+    Setting,
     Task,
     TokenUsage,
     hookimpl,
     roles_from,
 )
-from pilothouse_tokens import counting, recorder, tasks
+from pilothouse_tokens import counting, pricing, recorder, repricing, tasks
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
 
@@ -28,6 +31,13 @@ from pilothouse_tokens.models import MODELS
 def pilothouse_manifest() -> Manifest:
     """Say who the plugin is."""
     return Manifest("tokens", "Tokens", "What AI calls used and cost, by which price, and for whom.", requires=("executions",))
+
+
+@hookimpl
+def pilothouse_settings() -> Iterable[Setting]:
+    """Return the settings."""
+    words = "A price list in the format of genai-prices, newer than the one that it ships"
+    return [Setting(pricing.PRICES_FILE, pricing.check_file, "", words)]
 
 
 @hookimpl
@@ -49,6 +59,18 @@ def pilothouse_recorders() -> Iterable[Recorder]:
 
 
 @hookimpl
+def pilothouse_enrichers() -> Iterable[Enricher]:
+    """Return what prices usage before it is recorded."""
+    return [Enricher(TokenUsage, pricing.fill_in)]
+
+
+@hookimpl
+def pilothouse_price(usage: TokenUsage) -> Price | None:
+    """Say what a usage costs."""
+    return pricing.estimate(usage)
+
+
+@hookimpl
 def pilothouse_measures() -> Iterable[Measure]:
     """Return the measures."""
     return counting.MEASURES
@@ -67,13 +89,20 @@ def pilothouse_permissions() -> Iterable[Permission]:
 @hookimpl
 def pilothouse_tasks() -> Iterable[Task]:
     """Return the tasks."""
-    return [Task("tokens.expire", tasks.expire, transaction=False)]
+    return [
+        Task("tokens.expire", tasks.expire, transaction=False),
+        Task(repricing.TASK, tasks.reprice, transaction=False),
+        Task("tokens.refresh_prices", tasks.refresh_prices),
+    ]
 
 
 @hookimpl
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
-    return [BeatEntry("tokens.expire", "tokens.expire", every_s=600)]
+    return [
+        BeatEntry("tokens.expire", "tokens.expire", every_s=600),
+        BeatEntry("tokens.refresh_prices", "tokens.refresh_prices", every_s=600),
+    ]
 
 
 @hookimpl

@@ -71,10 +71,13 @@ def _note_unpriced(batch: Batch, rows: Iterable[Mapping[str, Any]]) -> None:
     unpriced = {row["model"]: row for row in rows if row["cost_nano"] is None}
     known = known_ids(batch.connection, _UNPRICED, list(unpriced), column="model")
     new = [row for model, row in sorted(unpriced.items()) if model not in known]
-    values = [{"model": row["model"], "provider": row["provider"], "first_at": row["at"]} for row in new]
-    insert_ignore(batch.connection, _UNPRICED, values)
+    insert_ignore(batch.connection, _UNPRICED, [_unpriced(row) for row in new])
     for row in new:
         batch.publish(Unpriced(model=row["model"], provider=row["provider"]))
+
+
+def _unpriced(row: Mapping[str, Any]) -> Row:
+    return {"model": row["model"], "lookup": row["model"].lower(), "provider": row["provider"], "first_at": row["at"]}
 
 
 def _close_reservations(connection: Connection, ids: list[str]) -> None:
