@@ -76,31 +76,41 @@ def upgrade() -> None:
         batch_op.create_index('ix_jobs_open', ['state', 'due_at'], unique=False, sqlite_where=sa.text("state IN ('waiting', 'sent', 'running')"), postgresql_where=sa.text("state IN ('waiting', 'sent', 'running')"))
         batch_op.create_index('uq_jobs_open_key', ['key'], unique=True, sqlite_where=sa.text("key IS NOT NULL AND state IN ('waiting', 'sent', 'running')"), postgresql_where=sa.text("key IS NOT NULL AND state IN ('waiting', 'sent', 'running')"))
 
+    op.create_table('measure_cuts',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('scope', sa.String(length=255), nullable=False),
+    sa.Column('names', sa.String(length=255), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_measure_cuts')),
+    sa.UniqueConstraint('scope', 'names', name=op.f('uq_measure_cuts_scope_names'))
+    )
     op.create_table('measure_deltas',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('measure', sa.String(length=255), nullable=False),
-    sa.Column('dimensions', sa.Text(), nullable=False),
     sa.Column('at', sa.BigInteger(), nullable=False),
-    sa.Column('count', sa.BigInteger(), nullable=False),
-    sa.Column('total', sa.BigInteger(), nullable=False),
-    sa.Column('sketch', sa.Text(), nullable=True),
+    sa.Column('body', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_measure_deltas'))
     )
+    op.create_table('measure_names',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('name', sa.String(length=255), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_measure_names')),
+    sa.UniqueConstraint('name', name=op.f('uq_measure_names_name'))
+    )
     op.create_table('measure_rollups',
-    sa.Column('series_id', sa.BigInteger(), nullable=False),
+    sa.Column('cut_id', sa.BigInteger(), nullable=False),
     sa.Column('resolution', sa.Integer(), nullable=False),
     sa.Column('at', sa.BigInteger(), nullable=False),
-    sa.Column('count', sa.BigInteger(), nullable=False),
-    sa.Column('total', sa.BigInteger(), nullable=False),
-    sa.Column('sketch', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('series_id', 'resolution', 'at', name=op.f('pk_measure_rollups'))
+    sa.Column('series_id', sa.BigInteger(), nullable=False),
+    sa.Column('body', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('cut_id', 'resolution', 'at', 'series_id', name=op.f('pk_measure_rollups')),
+    sqlite_with_rowid=False
     )
     op.create_table('measure_series',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('measure', sa.String(length=255), nullable=False),
-    sa.Column('dimensions', sa.Text(), nullable=False),
+    sa.Column('cut_id', sa.BigInteger(), nullable=False),
+    sa.Column('digest', sa.String(length=32), nullable=False),
+    sa.Column('members', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_measure_series')),
-    sa.UniqueConstraint('measure', 'dimensions', name=op.f('uq_measure_series_measure_dimensions'))
+    sa.UniqueConstraint('cut_id', 'digest', name=op.f('uq_measure_series_cut_id_digest'))
     )
     op.create_table('plugin_switches',
     sa.Column('name', sa.String(length=255), nullable=False),
@@ -255,7 +265,9 @@ def downgrade() -> None:
     op.drop_table('plugin_switches')
     op.drop_table('measure_series')
     op.drop_table('measure_rollups')
+    op.drop_table('measure_names')
     op.drop_table('measure_deltas')
+    op.drop_table('measure_cuts')
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.drop_index('uq_jobs_open_key', sqlite_where=sa.text("key IS NOT NULL AND state IN ('waiting', 'sent', 'running')"), postgresql_where=sa.text("key IS NOT NULL AND state IN ('waiting', 'sent', 'running')"))
         batch_op.drop_index('ix_jobs_open', sqlite_where=sa.text("state IN ('waiting', 'sent', 'running')"), postgresql_where=sa.text("state IN ('waiting', 'sent', 'running')"))

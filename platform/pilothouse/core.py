@@ -8,7 +8,7 @@ from pathlib import Path
 import pilothouse_migrations as core_migrations
 from flask import Blueprint
 
-from pilothouse import audit, bus, health, measures
+from pilothouse import audit, bus, health, measure_models, measure_rollups
 from pilothouse.access import CORE_PERMISSIONS, Permission
 from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, Task
 from pilothouse.contract.events import Event
@@ -37,7 +37,7 @@ def pilothouse_models() -> Iterable[type[Model]]:
     """Return the core's tables."""
     return [
         *identity_models.MODELS, *work_models.MODELS, *web_models.MODELS, *audit.MODELS,
-        measures.MeasureSeries, measures.MeasureDelta, measures.MeasureRollup, idempotency.IdempotentAnswer, PluginSwitch,
+        *measure_models.MODELS, idempotency.IdempotentAnswer, PluginSwitch,
     ]  # fmt: skip
 
 
@@ -71,7 +71,8 @@ def pilothouse_tasks() -> Iterable[Task]:
     """Return the core's tasks."""
     return [
         Task(bus.REACT, bus.react),
-        Task("core.compact_measures", measures.compact),
+        Task("core.compact_measures", measure_rollups.compact, transaction=False),
+        Task("core.purge_measures", measure_rollups.purge, transaction=False),
         Task("core.purge_idempotent_answers", idempotency.purge),
         *identity_tasks.TASKS,
         *work_tasks.TASKS,
@@ -83,6 +84,7 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the core's schedule."""
     return [
         BeatEntry("core.compact_measures", "core.compact_measures", every_s=5),
+        BeatEntry("core.purge_measures", "core.purge_measures", every_s=3600),
         BeatEntry("core.purge_idempotent_answers", "core.purge_idempotent_answers", every_s=3600),
         *identity_tasks.BEAT,
         *work_tasks.BEAT,

@@ -9,6 +9,7 @@ from flask import Blueprint
 
 from pilothouse.sdk import (
     MINUTE,
+    AdminView,
     BeatEntry,
     Command,
     Error,
@@ -16,6 +17,8 @@ from pilothouse.sdk import (
     Manifest,
     Measure,
     Model,
+    NavItem,
+    PaletteSource,
     Permission,
     Reaction,
     Recorder,
@@ -28,7 +31,7 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse.sdk import Execution as ExecutionSignal
-from pilothouse_executions import api, counting, links, reactions, recorder, service, tasks, totals
+from pilothouse_executions import api, counting, links, palette, queries, reactions, recorder, service, tasks, totals, views
 from pilothouse_executions.events import CommandGiven, Failed, Finished, Lost, UsageCorrected
 from pilothouse_executions.models import MODELS
 
@@ -84,6 +87,24 @@ def pilothouse_permissions() -> Iterable[Permission]:
         Permission(api.CHANGE, "Cancel and rerun executions", roles_from("member"), "write"),
         Permission(api.REPORT, "Report executions", roles_from("member"), "write", or_scope="ingest"),
     ]
+
+
+@hookimpl
+def pilothouse_admin_views() -> Iterable[AdminView]:
+    """Return the pages."""
+    return [AdminView("executions", views.ExecutionsView, api.VIEW)]
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the entry of the sidebar, with how many run now."""
+    return [NavItem("Executions", "executions.index", api.VIEW, "Monitor", 10, "activity", "e", queries.running)]
+
+
+@hookimpl
+def pilothouse_palette() -> Iterable[PaletteSource]:
+    """Return what the palette finds."""
+    return [PaletteSource("executions", "Executions", api.VIEW, palette.find)]
 
 
 @hookimpl

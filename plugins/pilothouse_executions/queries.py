@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
 
-from pilothouse.sdk import NotFound, Period, Sum, db, percentile, read_totals
+from pilothouse.sdk import DAY, NotFound, Period, Resolution, Sum, db, percentile, read_measure, read_totals
 from pilothouse_executions.counting import COUNT, DURATION, MICROSECONDS
 from pilothouse_executions.models import (
     Execution,
@@ -20,6 +20,8 @@ from pilothouse_executions.models import (
 )
 
 CHUNK = 1_000  # rows a step of a streamed export reads
+LAST = "\U0010ffff"  # sorts after every text that continues a prefix
+MANY_HOURS = 28 * DAY  # longer periods are drawn in days
 MOST_CANDIDATES = 1_000  # workflows or agents whose name holds the searched text
 
 LISTED = (
@@ -150,6 +152,30 @@ def stats(period: Period, filters: Filters | None = None) -> Stats:
     p50, p95, p99 = (_milliseconds(percentile(durations.sketch, fraction)) for fraction in (0.5, 0.95, 0.99))
     rate = by_status.get("succeeded", 0) / ended if ended else None
     return Stats(sum(by_status.values()), by_status, rate, p50, p95, p99, by_status.get("running", 0))
+
+
+def running() -> int:
+    """Return how many executions run now; the status index holds just these."""
+    statement = select(func.count()).select_from(Execution).where(Execution.status == "running")
+    return int(db.session().scalar(statement) or 0)
+
+
+def starting_with(prefix: str, limit: int) -> list[Row[Any]]:
+    """Return executions whose id starts with the text: a range of the primary key."""
+    statement = select(Execution.id, Execution.status, Workflow.name.label("workflow"))
+    statement = statement.outerjoin(Workflow, Workflow.id == Execution.workflow_id)
+    return list(db.session().execute(statement.where(Execution.id >= prefix, Execution.id < prefix + LAST).limit(limit)))
+
+
+def counts_by_time(period: Period, filters: Filters) -> Iterator[tuple[int, str, int]]:
+    """Yield bucket start (ms), status and count of the executions that started in the period; roll-ups only.
+
+    Buckets are minutes, hours or days, whichever is the coarsest that still cuts the period into a hundred.
+    """
+    resolution: Resolution = "minute" if period.length <= DAY else "hour" if period.length <= MANY_HOURS else "day"
+    for (at, dimensions), entry in read_measure(COUNT, period.since, period.until, resolution=resolution).items():
+        if entry.count and _matches(dimensions, filters):
+            yield at, str(dimensions[1]), entry.count
 
 
 def _milliseconds(microseconds: float | None) -> float | None:

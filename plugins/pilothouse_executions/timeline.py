@@ -1,0 +1,127 @@
+"""The timeline of an execution: its steps as a tree on one time axis, ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from pilothouse.sdk import FINAL, Lane, formats, now
+from pilothouse_executions.models import Step
+
+MANY = 300  # beyond so many steps, runs of equal siblings are shown as one row
+RUN_LEAST = 4  # a shorter run of equal siblings is shown one by one
+TICKS = (0, 25, 50, 75)
+PREVIEW = 65_536  # characters of an input or output that the page shows
+KIND_TONES = {"agent": "c5", "llm": "c1", "tool": "c3", "retrieval": "c2", "task": "c4", "other": "c5"}
+STATE_TONES = {"failed": "c-bad", "timed_out": "c-bad", "running": "c-run", "queued": "c-wait", "cancelled": "c-neutral"}
+
+
+def build(steps: Sequence[Step], started_at: int | None, finished_at: int | None) -> dict[str, Any]:
+    """Return the rows in tree order and the axis' ticks; a step whose parent never came stands at the top."""
+    start, end = _span(steps, started_at, finished_at)
+    length = max(end - start, 1)
+    rows = [_row(item, depth, start, length) for item, depth in _tree(steps)]
+    ticks = [(percent, formats.duration(length * percent / 100)) for percent in TICKS]
+    return {"steps": rows, "ticks": ticks}
+
+
+def _span(steps: Sequence[Step], started_at: int | None, finished_at: int | None) -> tuple[int, int]:
+    starts = [step.started_at or step.created_at for step in steps] + ([started_at] if started_at else [])
+    running = finished_at is None or any(step.finished_at is None for step in steps)
+    ends = [step.finished_at or step.started_at or step.created_at for step in steps] + ([finished_at] if finished_at else [])
+    if running and finished_at is None:
+        ends.append(now())
+    return min(starts, default=0), max(ends, default=1)
+
+
+def _tree(steps: Sequence[Step]) -> list[tuple[list[Step], int]]:
+    """Return groups of steps with their depth, parents before children; a group has several steps only if there are many."""
+    ids = {step.id for step in steps}
+    children: dict[str | None, list[Step]] = {}
+    for step in steps:
+        parent = step.parent_id if step.parent_id in ids and step.parent_id != step.id else None
+        children.setdefault(parent, []).append(step)
+    ordered: list[tuple[list[Step], int]] = []
+    seen: set[str] = set()
+    stack = [(group, 0) for group in reversed(_groups(children.get(None, []), children, len(steps)))]
+    while stack:
+        group, depth = stack.pop()
+        ordered.append((group, depth))
+        seen.update(step.id for step in group)
+        inner = children.get(group[0].id, []) if len(group) == 1 else []
+        stack += [(below, depth + 1) for below in reversed(_groups(inner, children, len(steps)))]
+    # steps that are each other's parents hang under nobody: shown all the same
+    return ordered + [([step], 0) for step in steps if step.id not in seen]
+
+
+def _groups(siblings: Sequence[Step], children: Mapping[str | None, list[Step]], total: int) -> list[list[Step]]:
+    if total <= MANY:
+        return [[step] for step in siblings]
+    runs: list[list[Step]] = []
+    for step in siblings:
+        leaf = step.id not in children
+        if runs and leaf and runs[-1][0].name == step.name and runs[-1][0].id not in children:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return [part for run in runs for part in ([run] if len(run) >= RUN_LEAST else [[step] for step in run])]
+
+
+def _row(group: Sequence[Step], depth: int, start: int, length: int) -> dict[str, Any]:
+    step = group[0]
+    begun = min(one.started_at or one.created_at for one in group)
+    ended = max((one.finished_at or (now() if one.status not in FINAL else begun)) for one in group)
+    status = _worst(group)
+    failed = sum(one.status in {"failed", "timed_out"} for one in group)
+    name = step.name if len(group) == 1 else f"{step.name} ×{len(group)}{f', {failed} failed' if failed else ''}"
+    single = len(group) == 1
+    return {
+        "id": step.id,
+        "rev": f"{status}{ended if status in FINAL else ''}{len(group)}",
+        "name": name,
+        "kind": step.kind,
+        "depth": depth,
+        "status": status,
+        "lane": Lane((begun - start) / length * 100, (ended - begun) / length * 100, _tone(step.kind, status)),
+        "duration_ms": ended - begun if all(one.finished_at for one in group) else None,
+        "started_at": begun if status not in FINAL else None,
+        "offset": formats.duration(begun - start),
+        "open": single and status in {"failed", "timed_out"},
+        "more": _more(step) if single else [("Steps", len(group)), ("Failed", failed)],
+        "input": shown_json(step.input) if single else None,
+        "output": shown_json(step.output) if single else None,
+    }
+
+
+def _tone(kind: str, status: str) -> str:
+    return STATE_TONES.get(status) or KIND_TONES.get(kind, "c5")
+
+
+def _worst(group: Sequence[Step]) -> str:
+    order = ("failed", "timed_out", "running", "queued", "cancelled", "succeeded")
+    return min((step.status for step in group), key=lambda status: order.index(status) if status in order else 0)
+
+
+def _more(step: Step) -> list[tuple[str, Any]]:
+    attributes = shown_json(step.attributes)
+    pairs = attributes.items() if isinstance(attributes, dict) else ()
+    return [("Id", step.id)] + [(str(name), plain(value)) for name, value in pairs]
+
+
+def plain(value: Any) -> str:
+    """Write an attribute's value in one line."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def shown_json(text: str | None) -> Any:
+    """Decode stored JSON for showing; what is longer than a page can hold is cut and shown as text."""
+    if text is None:
+        return None
+    if len(text) > PREVIEW:
+        return f"{text[:PREVIEW]}… ({len(text):,} characters; the API has the whole)"
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        return text
