@@ -1,13 +1,13 @@
 """Measures: deltas in the transaction of the rows they count, and reads that are exact at every moment.
 
 A recorder adds to measures through `Deltas`; the sums of one transaction become one row of `measure_deltas` in the same
-commit. `rollups.compact` moves them into roll-ups and deletes them in one transaction, so that roll-ups plus what is left is
-exact, however often a compaction is killed. A negative count takes back what was added before (an execution that changed
-its status), so sums always equal a recount of the rows.
+commit. `measure_rollups.compact` moves them into roll-ups and deletes them in one transaction, so that roll-ups plus what is
+left is exact, however often a compaction is killed. A negative count takes back what was added before (an execution that
+changed its status), so sums always equal a recount of the rows.
 
-Roll-ups exist for the whole of a measure, for each of its dimensions alone, for the combinations that it declares as `cuts`
-and for all dimensions together. A read takes the smallest of them that answers it: a trend by model costs as many rows as it
-has points, however many records, workflows and users there are.
+Roll-ups by quarter of an hour, hour and day exist for the whole of a measure, for each of its dimensions alone, for the
+combinations that it declares as `cuts` and for all dimensions together; by minute for the last only. A read takes the smallest
+of them that answers it: a trend by model costs as many rows as it has points, however many records and users there are.
 
 Values are whole numbers of the measure's smallest unit (`Measure.scale` of them make one unit: nano-dollars, microseconds),
 so sums of money are exact. The logarithmic buckets of percentiles do not mind the scale.
@@ -16,10 +16,10 @@ so sums of money are exact. The logarithmic buckets of percentiles do not mind t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, func, select
@@ -27,74 +27,26 @@ from sqlalchemy import Connection, func, select
 from pilothouse import clock
 from pilothouse.contract.contributions import Measure
 from pilothouse.db import Bulk, db
+from pilothouse.errors import Invalid
 from pilothouse.measure_models import MeasureDelta
+from pilothouse.measure_sums import (
+    ADDED,
+    COARSEST_FIRST,
+    CODES,
+    KEPT,
+    QUARTER,
+    ROLLED,
+    SIZES,
+    Added,
+    Resolution,
+    Rolled,
+    Sum,
+    Values,
+)
 from pilothouse.runtime import runtime
 from pilothouse.sketches import Distinct, Histogram, hash_of
 
-Resolution = Literal["minute", "quarter", "hour", "day"]
-QUARTER = 15 * clock.MINUTE  # every time zone's offset of today is a multiple of it
-SIZES: Mapping[Resolution, int] = {"minute": clock.MINUTE, "quarter": QUARTER, "hour": clock.HOUR, "day": clock.DAY}
-CODES: Mapping[Resolution, int] = {"minute": 0, "quarter": 1, "hour": 2, "day": 3}
-KEPT: Mapping[Resolution, int] = {"minute": 14 * clock.DAY, "quarter": 100 * clock.DAY, "hour": 400 * clock.DAY}
-COARSEST_FIRST: tuple[Resolution, ...] = ("day", "hour", "quarter", "minute")
-
-Values = tuple[str | None, ...]
-Period = tuple[int, int]
-
-
-class Added(msgspec.Struct, array_like=True):
-    """What a transaction added to one measure in one minute, for one set of dimension values."""
-
-    measure: str
-    at: int
-    dimensions: Values
-    count: int
-    total: int | str  # as text where it needs more than 64 bits
-    counts: dict[int, int] | None
-    hashes: list[int] | None
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_ADDED = msgspec.msgpack.Decoder(list[Added])
-ROLLED = msgspec.msgpack.Decoder(dict[int, tuple[int, int | str, bytes | None]])
 _DELTAS = Bulk(MeasureDelta.__table__, ("at", "body"))  # type: ignore[arg-type]
-
-
-@dataclass(slots=True)
-class Sum:
-    """Observations of a measure: how many, the sum of their values, their distribution, how many different things."""
-
-    count: int = 0
-    total: int = 0
-    sketch: Histogram | None = None
-    things: Distinct | None = None
-
-    @property
-    def distinct(self) -> int:
-        """The number of different things."""
-        return self.things.count() if self.things is not None else 0
-
-    def add(self, count: int, total: int, sketch: Histogram | None = None, things: Distinct | None = None) -> None:
-        """Add other observations."""
-        self.count += count
-        self.total += total
-        if sketch is not None:
-            if self.sketch is None:
-                self.sketch = Histogram()
-            self.sketch.merge(sketch)
-        if things is not None:
-            if self.things is None:
-                self.things = Distinct()
-            self.things.merge(things)
-
-    def merge(self, other: Sum) -> None:
-        """Add another sum."""
-        self.add(other.count, other.total, other.sketch, other.things)
-
-
-def percentile(sketch: Histogram | None, fraction: float) -> float | None:
-    """Return the value below which `fraction` (0 to 1) of the observations lie; None where there are none."""
-    return None if sketch is None else sketch.percentiles(fraction)[0]
 
 
 @dataclass(slots=True)
@@ -141,9 +93,9 @@ class Deltas:
 
     def write(self, connection: Connection) -> None:
         """Append the collected sums; those that cancelled out leave nothing."""
-        added = [entry for key, total in self._sums.items() for entry in _added(key, total)]
+        added = [Added(*key, *entry.rolled()) for key, entry in self._sums.items() if not entry.empty]
         if added:
-            _DELTAS.insert(connection, [(clock.now(), _ENCODER.encode(added))])
+            _DELTAS.insert(connection, [(clock.now(), msgspec.msgpack.encode(added))])
 
     def _entry(self, measure: str, at: int, dimensions: Values) -> Sum:
         key = (measure, at - at % clock.MINUTE, dimensions)
@@ -153,17 +105,271 @@ class Deltas:
         return entry
 
 
-def _added(key: tuple[str, int, Values], total: Sum) -> Iterator[Added]:
-    counts = total.sketch.counts() if total.sketch is not None else None
-    if total.count or total.total or counts or total.things:
-        measure, at, dimensions = key
-        parts = total.things.parts() if total.things is not None else [None]
-        for place, hashes in enumerate(parts):
-            first = place == 0
-            yield Added(measure, at, dimensions, total.count if first else 0, pack(total.total) if first else 0,
-                        (counts or None) if first else None, hashes)  # fmt: skip
+def declared(measure: str) -> Measure | None:
+    """Return a measure as its plugin declares it; None where no loaded plugin does."""
+    return next((found for _, found in runtime().registry.all("measures") if found.name == measure), None)
 
 
-def pack(number: int) -> int | str:
-    """Return a number as MessagePack can write it: as text where it needs more than 64 bits."""
-    return number if -(1 << 63) <= number < 1 << 63 else str(number)
+def scope_of(measure: str) -> str:
+    """Return the part of a measure's name by which it shares its rows with others."""
+    return measure.partition(".")[0]
+
+
+def cuts_of(measure: Measure | None) -> list[tuple[str, ...]]:
+    """Return the sets of dimensions by which roll-ups of a measure exist, the smallest first.
+
+    A measure that nobody declares any more is summed as a whole only: what its dimensions mean is not known.
+    """
+    if measure is None:
+        return [()]
+    more = [tuple(name for name in measure.dimensions if name in cut) for cut in measure.cuts]
+    wanted = [(), *((name,) for name in measure.dimensions), *more, measure.dimensions]
+    return sorted(dict.fromkeys(wanted), key=len)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a measure: its sums in the buckets between `bounds` (ms, ascending, exact to the minute).
+
+    `by` names the dimensions that the answer is broken down by, all of them if left out; `where` keeps only what has
+    these values.
+    """
+
+    measure: str
+    bounds: Sequence[int]
+    by: Sequence[str] | None = None
+    where: Mapping[str, str | None] = field(default_factory=dict)
+
+
+Answer = list[dict[Values, Sum]]
+
+
+def read(
+    measure: str, since: int, until: int, *, resolution: Resolution, connection: Connection | None = None
+) -> dict[tuple[int, Values], Sum]:
+    """Return the sums of a measure by bucket start (ms) and dimension values, for buckets that start in the period."""
+    size = SIZES[resolution]
+    bounds = range(since - since % size, -(-until // size) * size + 1, size)
+    if len(bounds) < 2:  # noqa: PLR2004 - a bucket has two ends
+        return {}
+    answer = read_all([Ask(measure, bounds)], connection=connection)[0]
+    return {(at, values): found for at, bucket in zip(bounds, answer, strict=False) for values, found in bucket.items()}
+
+
+def read_totals(
+    measure: str, since: int, until: int, *, by: Sequence[str] | None = None, where: Mapping[str, str | None] | None = None
+) -> dict[Values, Sum]:
+    """Return the sums of a measure over a whole period by dimension values, exact to the minute at both ends.
+
+    Days in the middle, hours, quarters and minutes at the ends: the cost does not grow with the rows.
+    """
+    return read_all([Ask(measure, (since, until), by, where or {})])[0][0]
+
+
+def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> list[Answer]:
+    """Answer several asks with two statements: for each, one dict of sums by dimension values a bucket.
+
+    Exact at every moment: roll-ups and what waits for compaction come from one snapshot. Minutes are kept 14 days,
+    quarters of an hour 100, hours 400 (`KEPT`): older bounds move to the start of what is kept. Raises Invalid for a
+    dimension that the measure does not have.
+    """
+    connection = connection or db.session().connection()
+    readers = [_Reader(ask) for ask in asks]
+    groups: dict[_Group, list[_Reader]] = {}
+    for reader in readers:
+        for cut, fine in ((reader.cut, False), (reader.dimensions, True)):
+            groups.setdefault((reader.scope, cut, reader.bounds, fine), []).append(reader)
+    rolled, waiting = _rows(connection, _pieces(groups))
+    names, members = _labels(connection, {row[2] for row in rolled})
+    takers = [[(names.get(reader.measure, 0), reader.taker(fine=key[3])) for reader in group] for key, group in groups.items()]
+    for number, at, series, body in rolled:
+        sums = ROLLED.decode(body)
+        for name, take in takers[number]:
+            if name in sums:
+                take(at, members[series], sums[name])
+    for added in waiting:
+        for reader in readers:
+            if reader.measure == added.measure:
+                reader.take_waiting(added)
+    return [reader.answer for reader in readers]
+
+
+_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool]  # scope, cut, bounds, whether it is about minutes
+
+
+def _pieces(groups: Iterable[_Group]) -> list[tuple[int, str, str, int, int, int]]:
+    """Return what to read: number of the group, scope and names of the cut, resolution, from, until."""
+    return [
+        (number, scope, write_names(cut), CODES[resolution], start, end)
+        for number, (scope, cut, bounds, fine) in enumerate(groups)
+        for resolution, start, end in pieces_of(bounds)
+        if (resolution == "minute") == fine
+    ]
+
+
+class _Reader:
+    """Sorts rows into the answer to one ask."""
+
+    def __init__(self, ask: Ask) -> None:
+        measure = declared(ask.measure)
+        self.dimensions = measure.dimensions if measure is not None else ()
+        by = self.dimensions if ask.by is None else tuple(ask.by)
+        needed = {*by, *ask.where}
+        if not needed <= set(self.dimensions):
+            raise Invalid.field("by", f"{ask.measure} has the dimensions {', '.join(self.dimensions) or 'none'}")
+        self.measure = ask.measure
+        self.scope = scope_of(ask.measure)
+        self.cut = next(cut for cut in cuts_of(measure) if needed <= set(cut))
+        self.bounds = tuple(_floored(ask.bounds))
+        self.answer: Answer = [{} for _ in self.bounds[1:]]
+        self._coarse = _Picks(self.cut, by, ask.where)
+        self._fine = _Picks(self.dimensions, by, ask.where)
+
+    def taker(self, *, fine: bool) -> Callable[[int, Values, Rolled], None]:
+        """Return what adds a roll-up: at, values of its cut, sums. Minutes exist for all dimensions together only."""
+        picks = self._fine if fine else self._coarse
+
+        def take(at: int, members: Values, rolled: Rolled) -> None:
+            if picks.has(members):
+                self._entry(at, picks.of(members)).add_rolled(rolled)
+
+        return take
+
+    def take_waiting(self, added: Added) -> None:
+        """Add what no compaction has taken yet; dimensions that are not as declared count for the whole only."""
+        if not self.bounds[0] <= added.at < self.bounds[-1]:
+            return
+        if len(added.dimensions) != len(self.dimensions):
+            if not self.cut:
+                self._entry(added.at, ()).add_rolled(added)
+        elif self._fine.has(added.dimensions):
+            self._entry(added.at, self._fine.of(added.dimensions)).add_rolled(added)
+
+    def _entry(self, at: int, values: Values) -> Sum:
+        bucket = self.answer[bisect_right(self.bounds, at) - 1]
+        entry = bucket.get(values)
+        if entry is None:
+            entry = bucket[values] = Sum()
+        return entry
+
+
+class _Picks:
+    """Takes the wanted dimensions out of a cut's values."""
+
+    def __init__(self, cut: Sequence[str], by: Sequence[str], where: Mapping[str, str | None]) -> None:
+        self._places = tuple(cut.index(name) for name in by)
+        self._wanted = tuple((cut.index(name), value) for name, value in where.items())
+
+    def has(self, values: Values) -> bool:
+        """Say whether the values are what was asked for."""
+        return all(values[place] == value for place, value in self._wanted)
+
+    def of(self, values: Values) -> Values:
+        """Return the values that the answer is broken down by."""
+        return tuple(values[place] for place in self._places)
+
+
+def write_names(cut: Sequence[str]) -> str:
+    """Write the names of a cut as `measure_cuts` holds them."""
+    return msgspec.json.encode(cut).decode()
+
+
+def horizon(resolution: Resolution) -> int:
+    """Return from when on (ms) roll-ups of a resolution are kept."""
+    if resolution not in KEPT:
+        return 0
+    now = clock.now()
+    return now - now % clock.DAY - KEPT[resolution]
+
+
+def _floored(bounds: Sequence[int]) -> list[int]:
+    """Move each bound down to where roll-ups of its age begin; the minute that still runs counts whole."""
+    minutes, quarters, hours = horizon("minute"), horizon("quarter"), horizon("hour")
+    sizes = ((minutes, clock.MINUTE), (quarters, QUARTER), (hours, clock.HOUR), (-(1 << 62), clock.DAY))
+    floored = [at - at % next(size for since, size in sizes if at >= since) for at in bounds]
+    if bounds[-1] > floored[-1] and bounds[-1] > clock.now() - clock.MINUTE:
+        floored[-1] += clock.MINUTE
+    return floored
+
+
+def pieces_of(bounds: Sequence[int]) -> list[tuple[Resolution, int, int]]:
+    """Cut the buckets between bounds into ranges of whole days, hours, quarters and minutes; neighbours are joined."""
+    pieces: list[tuple[Resolution, int, int]] = []
+    for start, end in pairwise(bounds):
+        for piece in _cut(start, end, COARSEST_FIRST):
+            if pieces and pieces[-1][0] == piece[0] and pieces[-1][2] == piece[1]:
+                pieces[-1] = (piece[0], pieces[-1][1], piece[2])
+            else:
+                pieces.append(piece)
+    return pieces
+
+
+def _cut(start: int, end: int, sizes: Sequence[Resolution]) -> Iterator[tuple[Resolution, int, int]]:
+    if start >= end:
+        return
+    size = SIZES[sizes[0]]
+    first, last = -(-start // size) * size, end // size * size
+    if len(sizes) == 1:
+        yield sizes[0], start, end
+    elif first >= last:
+        yield from _cut(start, end, sizes[1:])
+    else:
+        yield from _cut(start, first, sizes[1:])
+        yield sizes[0], first, last
+        yield from _cut(last, end, sizes[1:])
+
+
+_PIECES_SQLITE = """
+SELECT p.value ->> 0, r.at, r.series_id, r.body FROM json_each(?) p
+CROSS JOIN measure_cuts c ON c.scope = p.value ->> 1 AND c.names = p.value ->> 2
+CROSS JOIN measure_rollups r ON r.cut_id = c.id AND r.resolution = p.value ->> 3
+  AND r.at >= p.value ->> 4 AND r.at < p.value ->> 5
+UNION ALL SELECT -1, 0, 0, body FROM measure_deltas"""
+_PIECES_POSTGRESQL = """
+SELECT p.number, r.at, r.series_id, r.body
+FROM unnest(%s::int[], %s::text[], %s::text[], %s::int[], %s::bigint[], %s::bigint[])
+  AS p(number, scope, names, resolution, since, until)
+JOIN measure_cuts c ON c.scope = p.scope AND c.names = p.names
+CROSS JOIN LATERAL (SELECT at, series_id, body FROM measure_rollups
+  WHERE cut_id = c.id AND resolution = p.resolution AND at >= p.since AND at < p.until OFFSET 0) r
+UNION ALL SELECT -1, 0, 0, body FROM measure_deltas"""
+
+
+def _rows(connection: Connection, pieces: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Added]]:
+    """Return (number of the group, at, series, body) of the roll-ups in the pieces, and what waits, in one snapshot."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql(_PIECES_SQLITE, (msgspec.json.encode(pieces).decode(),)).all()
+    else:
+        columns = tuple(list(column) for column in zip(*pieces, strict=True)) or ([],) * 6
+        rows = connection.exec_driver_sql(_PIECES_POSTGRESQL, columns).all()
+    waiting = [added for row in rows if row[0] < 0 for added in ADDED.decode(row[3])]
+    return [row for row in rows if row[0] >= 0], waiting
+
+
+_LABELS_SQLITE = """
+SELECT 0, id, name FROM measure_names
+UNION ALL SELECT 1, id, members FROM measure_series WHERE id IN (SELECT value FROM json_each(?))"""
+_LABELS_POSTGRESQL = """
+SELECT 0, id, name FROM measure_names
+UNION ALL SELECT 1, id, members FROM measure_series WHERE id = ANY(%s::bigint[])"""
+
+
+def _labels(connection: Connection, series: set[int]) -> tuple[dict[str, int], dict[int, Values]]:
+    """Return the numbers of measures by name, and the dimension values of series; both only ever grow."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql(_LABELS_SQLITE, (msgspec.json.encode(sorted(series)).decode(),))
+    else:
+        rows = connection.exec_driver_sql(_LABELS_POSTGRESQL, (sorted(series),))
+    names: dict[str, int] = {}
+    members: dict[int, Values] = {}
+    for kind, key, text in rows:
+        if kind == 0:
+            names[text] = key
+        else:
+            members[key] = msgspec.json.decode(text, type=Values)
+    return names, members
+
+
+def lag() -> int:
+    """Return how many transactions' deltas wait for compaction."""
+    return int(db.session().scalar(select(func.count()).select_from(MeasureDelta)) or 0)

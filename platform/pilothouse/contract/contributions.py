@@ -42,6 +42,9 @@ class MeasureSink(Protocol):
         negative count takes back what was added. `total` in place of `value` adds a ready sum, without percentiles.
         """
 
+    def see(self, measure: str, at: int, dimensions: tuple[str | None, ...], thing: str) -> None:
+        """Note that a thing (a user, a session) was seen at the moment `at` (ms), for measures of kind "distinct"."""
+
 
 @dataclass(slots=True)
 class Link:
@@ -114,17 +117,23 @@ class Enricher:
 class Measure:
     """A figure with a trend: its name, unit and the names of its dimensions.
 
-    `kind` is "count" (how many), "sum" (of values, with a unit) or "distribution" (percentiles too).
+    `kind` is "count" (how many), "sum" (of values, with a unit), "distribution" (percentiles too) or "distinct" (how many
+    different things).
     `title` is shown on pages. Values are kept as whole numbers; `scale` of them make one unit (1,000 for milliseconds kept
     as microseconds, 1,000,000,000 for dollars).
+
+    Reading the whole, one dimension, or all of them costs a row a point. Where pages also break it down by several at once
+    (`("workflow", "status")`), name those in `cuts`. Measures whose names share what stands before the first dot share their
+    rows. A dimension may have any text as its value, but beyond 5,000 series a day the rest counts as "(other)".
     """
 
     name: str
     title: str
     unit: str
-    kind: Literal["count", "sum", "distribution"]
+    kind: Literal["count", "sum", "distribution", "distinct"]
     dimensions: tuple[str, ...] = ()
     scale: int = 1
+    cuts: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from pilothouse import clock
 from pilothouse.db import db
 from pilothouse.health import Finding, run_checks
-from pilothouse.measures import MeasureDelta
+from pilothouse.measure_models import MeasureDelta
 from pilothouse.runtime import application, runtime
 from pilothouse.web.api import ApiBlueprint
 from pilothouse.work import dead_letters

@@ -1,0 +1,295 @@
+"""Compaction: deltas become roll-ups, in small transactions that are each exact; and roll-ups that are too fine go by age.
+
+Deltas are read and summed without a lock; then one transaction checks that they are all still there, merges the sums into
+the roll-ups that they touch and deletes them. A killed compaction leaves everything as it was. All of it is a few statements
+for thousands of rows: keys travel as one JSON parameter, rows are upserted in the order of their key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table, delete, func, select, text
+
+from pilothouse import clock
+from pilothouse.db import Bulk, db, unit_of_work
+from pilothouse.measure_models import MeasureCut, MeasureDelta, MeasureName, MeasureRollup, MeasureSeries
+from pilothouse.measure_sums import ADDED, CODES, KEPT, QUARTER, ROLLED, SIZES, Added, Resolution, Rolled, Sum, Values
+from pilothouse.measures import cuts_of, declared, horizon, scope_of, write_names
+
+STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lock for about 0.1 s
+STEP_DELTAS = 1_000  # and rows that it reads to find them
+LIMIT_S = 20  # how long a run goes on while more keeps coming; the next one is due in 5 s
+MOST_SERIES = 5_000  # of a cut in a day; the rest counts as OTHER, so that one runaway label cannot fill the disk
+OTHER = "(other)"
+PURGE_SPAN = 6 * clock.HOUR  # of roll-ups that one transaction deletes
+COMPACTOR = 0x636F6D70616374  # the advisory lock of PostgreSQL; SQLite has one writer anyway
+
+NAMES: Table = MeasureName.__table__  # type: ignore[assignment]
+CUTS: Table = MeasureCut.__table__  # type: ignore[assignment]
+SERIES: Table = MeasureSeries.__table__  # type: ignore[assignment]
+DELTAS: Table = MeasureDelta.__table__  # type: ignore[assignment]
+ROLLUPS: Table = MeasureRollup.__table__  # type: ignore[assignment]
+
+Cut = tuple[str, str]  # scope, names as `measure_cuts` holds them
+Rows = dict[tuple[int, Values], dict[str, Sum]]  # by start (ms) and dimension values: sums by measure
+_NEW_SERIES = Bulk(SERIES, ("cut_id", "digest", "members"), ignore_conflicts=True)
+
+
+def compact(_payload: object = None) -> None:
+    """Move all deltas into the roll-ups: the task `core.compact_measures`, outside of a unit of work."""
+    end = time.monotonic() + LIMIT_S
+    while compact_step() and time.monotonic() < end:
+        pass
+
+
+def compact_step() -> int:
+    """Move the oldest deltas, at most `STEP_ENTRIES` sums of them, in one transaction; returns how many deltas."""
+    ids, added = _oldest()
+    if not ids:
+        return 0
+    cuts = _summed(added)
+    with unit_of_work() as session:
+        connection = session.connection()
+        if not _alone(connection) or _still_there(connection, ids) != len(ids):
+            return 0
+        _store(connection, cuts)
+        connection.execute(delete(DELTAS).where(DELTAS.c.id.in_(ids)))
+    return len(ids)
+
+
+def _oldest() -> tuple[list[int], list[Added]]:
+    ids: list[int] = []
+    added: list[Added] = []
+    with db.engine.connect() as connection:  # not the session's: its transaction may be a writer's
+        rows = connection.execute(select(DELTAS.c.id, DELTAS.c.body).order_by(DELTAS.c.id).limit(STEP_DELTAS)).all()
+    for key, body in rows:
+        ids.append(key)
+        added += ADDED.decode(body)
+        if len(added) >= STEP_ENTRIES:
+            break
+    return ids, added
+
+
+def _alone(connection: Connection) -> bool:
+    """Say whether no other compaction runs: two would intern the same names."""
+    if connection.dialect.name == "sqlite":
+        return True
+    return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": COMPACTOR}))
+
+
+def _still_there(connection: Connection, ids: Sequence[int]) -> int:
+    return int(connection.scalar(select(func.count()).select_from(DELTAS).where(DELTAS.c.id.in_(ids))) or 0)
+
+
+@dataclass(slots=True)
+class _CutSums:
+    """What a compaction adds to one cut: by quarter of an hour, and by minute what has just its dimensions."""
+
+    quarters: Rows = field(default_factory=dict)
+    minutes: Rows = field(default_factory=dict)
+
+
+def _summed(added: Iterable[Added]) -> dict[Cut, _CutSums]:
+    """Sum what was added, for every cut that has roll-ups."""
+    minutes: dict[tuple[str, int, Values], Sum] = defaultdict(Sum)
+    for entry in added:
+        minutes[entry.measure, entry.at, entry.dimensions].add_rolled(entry)
+    quarters: dict[tuple[str, int, Values], Sum] = defaultdict(Sum)
+    for (measure, at, values), found in minutes.items():
+        quarters[measure, at - at % QUARTER, values].merge(found)
+    cuts: dict[Cut, _CutSums] = defaultdict(_CutSums)
+    plans = {(m, len(values)): _plan(m, len(values)) for m, _, values in quarters}
+    for (measure, at, values), found in minutes.items():
+        whole, places = plans[measure, len(values)][-1]
+        _add(cuts[whole].minutes, (at, _picked(values, places)), measure, found)
+    for (measure, at, values), found in quarters.items():
+        for cut, places in plans[measure, len(values)]:
+            _add(cuts[cut].quarters, (at, _picked(values, places)), measure, found)
+    return cuts
+
+
+def _picked(values: Values, places: Sequence[int]) -> Values:
+    return tuple([values[place] for place in places])
+
+
+def _add(rows: Rows, key: tuple[int, Values], measure: str, found: Sum) -> None:
+    row = rows.get(key)
+    if row is None:
+        row = rows[key] = {}
+    if measure in row:
+        row[measure].merge(found)
+    else:
+        row[measure] = found.copy()
+
+
+def _plan(measure: str, size: int) -> list[tuple[Cut, tuple[int, ...]]]:
+    """Return the cuts of a measure with the places of their dimensions, the one with all of them last.
+
+    Only the whole, where the dimensions are not as declared.
+    """
+    known = declared(measure)
+    if known is None or len(known.dimensions) != size:
+        return [((scope_of(measure), write_names(())), ())]
+    scope = scope_of(measure)
+    return [((scope, write_names(cut)), tuple(known.dimensions.index(name) for name in cut)) for cut in cuts_of(known)]
+
+
+def _store(connection: Connection, cuts: Mapping[Cut, _CutSums]) -> None:
+    names = _intern_names(connection, {measure for sums in cuts.values() for row in sums.quarters.values() for measure in row})
+    rolled: dict[tuple[int, int, int, int], dict[int, Sum]] = {}
+    for cut, sums in sorted(cuts.items()):
+        cut_id = _intern_cut(connection, cut)
+        _bound(connection, cut_id, sums)
+        series = _intern_series(connection, cut_id, {values for _, values in sums.quarters})
+        for resolution, rows in _levels(sums):
+            code, since = CODES[resolution], horizon(resolution)
+            for (at, values), row in rows.items():
+                if at >= since:
+                    rolled[cut_id, code, at, series[values]] = {names[measure]: found for measure, found in row.items()}
+    _merge(connection, rolled)
+
+
+def _levels(sums: _CutSums) -> Iterable[tuple[Resolution, Rows]]:
+    """Yield the sums by minute, quarter, hour and day."""
+    yield "minute", sums.minutes
+    yield "quarter", sums.quarters
+    finer = sums.quarters
+    for resolution in ("hour", "day"):
+        size = SIZES[resolution]
+        coarser: Rows = {}
+        for (at, values), row in finer.items():
+            for measure, found in row.items():
+                _add(coarser, (at - at % size, values), measure, found)
+        yield resolution, coarser
+        finer = coarser
+
+
+def _bound(connection: Connection, cut_id: int, sums: _CutSums) -> None:
+    """Put what is beyond `MOST_SERIES` a day into the series OTHER; who was there first on a day stays."""
+    fresh = {values for _, values in sums.quarters}
+    known = connection.scalar(select(func.count()).select_from(SERIES).where(SERIES.c.cut_id == cut_id)) or 0
+    if known + len(fresh) <= MOST_SERIES:
+        return
+    days: dict[int, set[Values]] = {}
+    for at, values in sums.quarters:
+        days.setdefault(at - at % clock.DAY, set()).add(values)
+    out = {(day, values) for day, wanted in days.items() for values in _beyond(connection, cut_id, day, wanted)}
+    sums.quarters, sums.minutes = _moved(sums.quarters, out), _moved(sums.minutes, out)
+
+
+def _moved(rows: Rows, out: set[tuple[int, Values]]) -> Rows:
+    bounded: Rows = {}
+    for (at, values), row in rows.items():
+        kept = tuple(OTHER for _ in values) if (at - at % clock.DAY, values) in out else values
+        for measure, found in row.items():
+            _add(bounded, (at, kept), measure, found)
+    return bounded
+
+
+def _beyond(connection: Connection, cut_id: int, day: int, wanted: set[Values]) -> list[Values]:
+    there = select(SERIES.c.members).join(ROLLUPS, ROLLUPS.c.series_id == SERIES.c.id)
+    where = (ROLLUPS.c.cut_id == cut_id, ROLLUPS.c.resolution == CODES["day"], ROLLUPS.c.at == day)
+    known = {msgspec.json.decode(members, type=Values) for members in connection.scalars(there.where(*where))}
+    room = max(0, MOST_SERIES - len(known))
+    fresh = sorted(wanted - known, key=lambda values: [value or "" for value in values])
+    return [values for values in fresh[room:] if any(value != OTHER for value in values)]
+
+
+def _intern_names(connection: Connection, wanted: set[str]) -> dict[str, int]:
+    known = {name: key for key, name in connection.execute(select(NAMES.c.id, NAMES.c.name))}
+    for name in sorted(wanted - set(known)):
+        known[name] = connection.execute(NAMES.insert().values(name=name)).inserted_primary_key[0]  # type: ignore[index]
+    return known
+
+
+def _intern_cut(connection: Connection, cut: Cut) -> int:
+    scope, names = cut
+    key = connection.scalar(select(CUTS.c.id).where(CUTS.c.scope == scope, CUTS.c.names == names))
+    if key is None:
+        key = connection.execute(CUTS.insert().values(scope=scope, names=names)).inserted_primary_key[0]  # type: ignore[index]
+    return int(key)
+
+
+def _intern_series(connection: Connection, cut_id: int, wanted: set[Values]) -> dict[Values, int]:
+    texts = {values: msgspec.json.encode(values).decode() for values in wanted}
+    digests = {_digest(members): values for values, members in texts.items()}
+    known = _series_ids(connection, cut_id, list(digests))
+    rows = [(cut_id, digest, texts[values]) for digest, values in sorted(digests.items()) if digest not in known]
+    if rows:
+        _NEW_SERIES.insert(connection, rows)
+        known |= _series_ids(connection, cut_id, [row[1] for row in rows])
+    return {values: known[digest] for digest, values in digests.items()}
+
+
+def _digest(members: str) -> str:
+    return blake2b(members.encode(), digest_size=16).hexdigest()
+
+
+def _series_ids(connection: Connection, cut_id: int, digests: list[str]) -> dict[str, int]:
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT digest, id FROM measure_series WHERE cut_id = ? AND digest IN (SELECT value FROM json_each(?))"
+        rows = connection.exec_driver_sql(statement, (cut_id, msgspec.json.encode(digests).decode()))
+    else:
+        statement = "SELECT digest, id FROM measure_series WHERE cut_id = %s AND digest = ANY(%s::text[])"
+        rows = connection.exec_driver_sql(statement, (cut_id, digests))
+    return {row[0]: row[1] for row in rows}
+
+
+_TOUCHED_SQLITE = """
+SELECT r.cut_id, r.resolution, r.at, r.series_id, r.body FROM json_each(?) k CROSS JOIN measure_rollups r
+ON r.cut_id = k.value ->> 0 AND r.resolution = k.value ->> 1 AND r.at = k.value ->> 2 AND r.series_id = k.value ->> 3"""
+_TOUCHED_POSTGRESQL = """
+SELECT r.cut_id, r.resolution, r.at, r.series_id, r.body
+FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[]) AS k(cut_id, resolution, at, series_id)
+JOIN measure_rollups r USING (cut_id, resolution, at, series_id)"""
+_UPSERT = """
+INSERT INTO measure_rollups (cut_id, resolution, at, series_id, body) VALUES ({0}, {0}, {0}, {0}, {0})
+ON CONFLICT (cut_id, resolution, at, series_id) DO UPDATE SET body = excluded.body"""
+
+
+def _merge(connection: Connection, rolled: Mapping[tuple[int, int, int, int], dict[int, Sum]]) -> None:
+    """Merge sums into the roll-ups with their keys: read those that are there, write all of them."""
+    sqlite = connection.dialect.name == "sqlite"
+    keys = sorted(rolled)
+    if sqlite:
+        there = connection.exec_driver_sql(_TOUCHED_SQLITE, (msgspec.json.encode(keys).decode(),))
+    else:
+        there = connection.exec_driver_sql(_TOUCHED_POSTGRESQL, tuple(list(column) for column in zip(*keys, strict=True)))
+    bodies: dict[tuple[Any, ...], dict[int, Rolled]] = {tuple(row[:4]): ROLLED.decode(row[4]) for row in there}
+    rows = []
+    for key in keys:
+        body = bodies.get(key, {})
+        for name, found in rolled[key].items():
+            if name in body:
+                found.add_rolled(body[name])
+            body[name] = found.rolled()
+        rows.append((*key, msgspec.msgpack.encode(body)))
+    connection.exec_driver_sql(_UPSERT.format("?" if sqlite else "%s"), rows)
+
+
+def purge(_payload: object = None) -> None:
+    """Delete minutes, quarters and hours that are older than `KEPT`: the task `core.purge_measures`."""
+    for resolution in KEPT:
+        while purge_step(resolution):
+            pass
+
+
+def purge_step(resolution: Resolution) -> bool:
+    """Delete the oldest roll-ups of a resolution, a few hours of one cut, in one transaction; says whether any was there."""
+    before = horizon(resolution) - clock.DAY  # a read that began yesterday still finds what it was promised
+    code = CODES[resolution]
+    with unit_of_work() as session:
+        for cut_id in session.scalars(select(CUTS.c.id)).all():
+            mine = (ROLLUPS.c.cut_id == cut_id, ROLLUPS.c.resolution == code)
+            oldest = session.scalar(select(func.min(ROLLUPS.c.at)).where(*mine))
+            if oldest is not None and oldest < before:
+                session.execute(delete(ROLLUPS).where(*mine, ROLLUPS.c.at < min(oldest + PURGE_SPAN, before)))
+                return True
+    return False
