@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, g
-from flask_login import LoginManager
+from flask_login import LoginManager, current_user
 
 from pilothouse.access import Principal
 from pilothouse.audit import ACTING
@@ -37,7 +37,9 @@ def init_identity(app: Flask) -> None:
     manager: Any = Sessions()  # type: ignore[no-untyped-call]  # Flask-Login has no types
     manager.session_protection = None  # it guards Flask's own session, which holds nobody here
     manager.request_loader(Resolver())
-    manager.init_app(app)
+    # its context processor would ask the database for every page, error pages included; the proxy asks when it is used
+    manager.init_app(app, add_context_processor=False)
+    app.jinja_env.globals["current_user"] = current_user
     init_headers(app)
     init_limits(app)
     init_csrf(app)
