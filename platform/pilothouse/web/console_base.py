@@ -77,18 +77,18 @@ class ConsoleMixin:
         """Say whether the reader may open the page at all."""
         return self.may(self.permission)
 
-    def _handle_view(self, name: str, **_arguments: Any) -> Any:
+    def _handle_view(self, handler: str, /, **_arguments: Any) -> Any:
         if self.plugin != CORE and not is_enabled(self.plugin):
             raise NotFound(f"The plugin {self.plugin} is switched off.")
         try:
-            require(self.permission_for(name))
+            require(self.permission_for(handler))
         except NotSignedIn:
             if request.method != "GET" or fragment() or request.headers.get(ASYNC):
                 raise
             return redirect(f"/login?next={quote(request.full_path.rstrip('?'), safe='/')}", HTTPStatus.SEE_OTHER)
         return None
 
-    def _run_view(self, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run_view(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         try:
             return handler(self, *args, **kwargs)
         except (PilothouseError, HTTPException):

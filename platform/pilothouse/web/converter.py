@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from flask_admin.contrib.sqla.fields import QuerySelectField, QuerySelectMultipleField
 from flask_admin.contrib.sqla.form import AdminModelConverter
 from flask_admin.form import fields as admin_fields
+from flask_admin.form.widgets import DatePickerWidget
 from flask_admin.model.form import converts
 from wtforms import Field, fields, widgets
+from wtforms.fields.choices import Choice, SelectChoice
 from wtforms.fields.core import UnboundField
 
 from pilothouse.errors import PluginError
@@ -72,7 +75,39 @@ class _Choice(admin_fields.Select2Field):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("blank_text", "None")  # stock shows the text "__None"
+        # WTForms 3.4 takes no tuples any more
+        kwargs["choices"] = [SelectChoice(value, label) for value, label in kwargs.pop("choices", ())]
         super().__init__(*args, **kwargs)
+
+    def iter_choices(self) -> Iterator[Any]:
+        """Yield the choices as WTForms' own field does, with a blank one first where that is allowed."""
+        if self.allow_blank:
+            yield Choice("__None", self.blank_text, self.data is None, {})
+        yield from fields.SelectField.iter_choices(self)
+
+
+class _Relation(QuerySelectField):
+    """A native select of the records on the other side of a relation."""
+
+    widget = widgets.Select()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("blank_text", "None")
+        super().__init__(*args, **kwargs)
+
+    def iter_choices(self) -> Iterator[Any]:
+        """Yield the choices in the form that WTForms 4 takes."""
+        return (Choice(*choice) for choice in super().iter_choices())
+
+
+class _Relations(QuerySelectMultipleField):
+    """The same, for several records."""
+
+    widget = widgets.Select(multiple=True)
+
+    def iter_choices(self) -> Iterator[Any]:
+        """Yield the choices in the form that WTForms 4 takes."""
+        return (Choice(*choice) for choice in super().iter_choices())
 
 
 # What Flask-Admin makes -> the widget that works without a script.
@@ -127,19 +162,20 @@ class ConsoleConverter(AdminModelConverter):
         return admin_fields.JSONField(**field_args)
 
 
+REPLACED: dict[type[Field], type[Field]] = {
+    admin_fields.Select2Field: _Choice,
+    QuerySelectField: _Relation,
+    QuerySelectMultipleField: _Relations,
+}
+
+
 def native(made: Any) -> Any:
     """Give a field that was not made yet the widget that works without a script."""
-    kind = made.field_class
-    if kind is admin_fields.Select2Field:
-        return UnboundField(_Choice, *made.args, **made.kwargs)
-    kwargs = dict(made.kwargs)
+    kind, kwargs = made.field_class, dict(made.kwargs)
+    if isinstance(kwargs.get("widget"), DatePickerWidget):
+        del kwargs["widget"]
     if kind in WIDGETS:
         kwargs.setdefault("widget", WIDGETS[kind])
     if kind is admin_fields.DateTimeField:
         kwargs.setdefault("format", DATETIME_FORMATS)
-    if kind is QuerySelectField:
-        kwargs.setdefault("widget", widgets.Select())
-        kwargs.setdefault("blank_text", "None")
-    if kind is QuerySelectMultipleField:
-        kwargs.setdefault("widget", widgets.Select(multiple=True))
-    return UnboundField(kind, *made.args, **kwargs)
+    return UnboundField(REPLACED.get(kind, kind), *made.args, **kwargs)

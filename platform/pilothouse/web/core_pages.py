@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from flask import Response, redirect, request, url_for
 
-from pilothouse import audit, clock, health, measures
+from pilothouse import audit, clock, health
 from pilothouse.contract.contributions import NavItem
 from pilothouse.db import unit_of_work
 from pilothouse.errors import NotFound
@@ -73,9 +73,10 @@ class SettingsView(ConsoleView):
         """Show checks with their remedies, the queue, dead letters and the stores."""
         letters = dead_letters.newest(LETTERS) if self.may("core.dead_letters.view") else None
         entries, head = queries.audit_head()
+        waiting, oldest = queries.waiting_deltas()
         return self.render(
             "ph/system.html", findings=health.run_checks(), jobs=dead_letters.counts(), letters=letters,
-            payload=msgspec.json.decode, replay=self.may("core.dead_letters.replay"), waiting=measures.lag(),
+            payload=msgspec.json.decode, replay=self.may("core.dead_letters.replay"), waiting=waiting, oldest=oldest,
             size=queries.database_size(), entries=entries, head=head, settings=runtime().settings.public(),
         )  # fmt: skip
 

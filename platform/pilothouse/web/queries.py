@@ -8,6 +8,7 @@ from pilothouse import clock
 from pilothouse.audit import HEAD, AuditHead
 from pilothouse.db import db
 from pilothouse.identity.models import AccessToken
+from pilothouse.measure_models import MeasureDelta
 
 
 def database_size() -> int:
@@ -16,6 +17,12 @@ def database_size() -> int:
         return int(db.session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
     pages = int(db.session.scalar(text("PRAGMA page_count")) or 0)
     return pages * int(db.session.scalar(text("PRAGMA page_size")) or 0)
+
+
+def waiting_deltas() -> tuple[int, int | None]:
+    """Return how many sums of measures wait for compaction, and the minute (ms) of the oldest; None where none waits."""
+    waiting, oldest = db.session.execute(select(func.count(), func.min(MeasureDelta.at)).select_from(MeasureDelta)).one()
+    return int(waiting), oldest
 
 
 def audit_head() -> tuple[int, str]:
