@@ -59,7 +59,7 @@ def counts(filters: GroupFilters | None = None) -> dict[str, int]:
     others = filters or GroupFilters()
     wanted = GroupFilters(severity=others.severity, assignee_id=others.assignee_id, workflow=others.workflow)
     statement = select(ErrorGroup.status, func.count()).where(*_conditions(wanted)).group_by(ErrorGroup.status)
-    found = {status: number for status, number in db.session().execute(statement).tuples()}  # noqa: C416 - as below
+    found = {row[0]: row[1] for row in db.session().execute(statement)}
     return {status: found.get(status, 0) for status in STATUSES}
 
 
@@ -75,7 +75,7 @@ def histogram(group_id: str, since: int, until: int) -> list[tuple[int, int]]:
     statement = select(ErrorGroupHour.at, ErrorGroupHour.count).where(
         ErrorGroupHour.group_id == group_id, ErrorGroupHour.at >= first, ErrorGroupHour.at < until
     )
-    found = {at: number for at, number in db.session().execute(statement).tuples()}  # noqa: C416 - a Row is no tuple to dict
+    found = {row[0]: row[1] for row in db.session().execute(statement)}
     return [(at, found.get(at, 0)) for at in range(first, until, HOUR)]
 
 
