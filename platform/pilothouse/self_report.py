@@ -19,7 +19,7 @@ from pilothouse.contract.contributions import Source
 from pilothouse.errors import PilothouseError
 from pilothouse.faults import describe, where
 from pilothouse.runtime import runtime
-from pilothouse.signals import Error, Execution, Frame, Signal, raw
+from pilothouse.signals import Error, ErrorDetail, Execution, Frame, Signal, Step, raw
 
 MOST_WAITING = 5_000  # signals in memory; beyond, the oldest are dropped
 PAUSE_S = 1.0
@@ -46,9 +46,9 @@ class Reporter:
                     threading.Thread(target=self._run, name="self-report", daemon=True).start()
                     self._pid = os.getpid()
 
-    def flush(self) -> int:
-        """Store what waits, now; returns how many signals were taken."""
-        signals = []
+    def flush(self, *more: Signal) -> int:
+        """Store what waits, and `more`, now; returns how many signals were taken."""
+        signals = list(more)
         while self._waiting and len(signals) < MOST_WAITING:
             signals.append(self._waiting.popleft())
         if signals:
@@ -69,12 +69,19 @@ class Reporter:
                 logs.get("self_report").error("failed", error=describe(fault), where=where(fault))
 
 
+def detail(fault: BaseException) -> ErrorDetail:
+    """Make the error of an execution out of an exception; no local variables."""
+    return ErrorDetail(
+        error_type=type(fault).__qualname__[:255], message=describe(fault)[:4000], frames=list(_frames(fault)), handled=False
+    )
+
+
 def failure(fault: BaseException, **fields: Any) -> Error:
     """Make the error signal of an exception, with its frames from the outermost to the innermost; no local variables."""
     return Error(
         id=clock.new_id(),
         error_type=type(fault).__qualname__[:255],
-        message=str(fault)[:4000],
+        message=describe(fault)[:4000],
         at=clock.now(),
         frames=list(_frames(fault)),
         environment=ENVIRONMENT,
@@ -91,6 +98,14 @@ def run(workflow: str, status: str, started_at: int, **fields: Any) -> Execution
     return Execution(
         workflow=workflow, status=status, started_at=started_at, environment=ENVIRONMENT, **fields  # type: ignore[arg-type]
     )
+
+
+def step(execution_id: str, name: str, started_at: int, status: str = "succeeded") -> Step:
+    """Make the signal of a step that has ended now."""
+    return Step(
+        id=clock.new_id(), execution_id=execution_id, name=name, kind="task", status=status, started_at=started_at,  # type: ignore[arg-type]
+        finished_at=clock.now(),
+    )  # fmt: skip
 
 
 def _frames(fault: BaseException) -> Iterable[Frame]:

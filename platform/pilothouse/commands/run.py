@@ -15,6 +15,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import click
+from flask import Flask
 
 from pilothouse import embedded, home, logs
 from pilothouse.errors import SettingsError
@@ -49,7 +50,9 @@ def up(host: str, port: int) -> None:
     environ = _environment(settings, host, port)
     preparation = _Preparation(environ)
     services = [*_broker(settings), *_services(host, port, preparation)]
-    supervisor = Supervisor(services, environ, on_ready=lambda: _welcome(environ, preparation.result))
+    supervisor = Supervisor(
+        services, environ, on_ready=lambda: _welcome(environ, preparation.result), app=lambda: preparation.app
+    )
     try:
         supervisor.run()
     finally:
@@ -59,21 +62,23 @@ def up(host: str, port: int) -> None:
 @click.command()
 @host_option
 @port_option
-def web(host: str, port: int) -> None:
+@click.pass_obj
+def web(app: Flask | None, host: str, port: int) -> None:
     """Run one web server (waitress: one process, 16 threads) until SIGTERM."""
     from pilothouse.commands.application import make_app
     from pilothouse.web.request_log import init_request_log
     from pilothouse.web.server import make_server, serve
 
     logs.configure("web")
-    app = make_app(quiet=False)
+    app = app or make_app(quiet=False)
     init_request_log(app)
     serve(make_server(app, host, port, base_url=os.environ.get("PILOTHOUSE_BASE_URL", "")))
 
 
 @click.command()
 @click.option("--concurrency", default=CONCURRENCY, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-def worker(concurrency: int) -> None:
+@click.pass_obj
+def worker(app: Flask | None, concurrency: int) -> None:
     """Run one Celery worker until SIGTERM; tasks under way may end first."""
     from pilothouse.commands.application import make_app
     from pilothouse.work.worker import run
@@ -81,46 +86,54 @@ def worker(concurrency: int) -> None:
     logs.configure("worker")
     # Only JSON is accepted, so being root is no way in by a message; in a container it is the rule.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    sys.exit(run(make_app(quiet=False).extensions["celery"], concurrency))
+    sys.exit(run((app or make_app(quiet=False)).extensions["celery"], concurrency))
 
 
 @click.command()
-def scheduler() -> None:
+@click.pass_obj
+def scheduler(app: Flask | None) -> None:
     """Run the scheduler until SIGTERM. A second one elsewhere does no harm: each tick happens once."""
     from pilothouse.commands.application import make_app
     from pilothouse.work.scheduler import run
 
     logs.configure("scheduler")
-    run(make_app(quiet=False).extensions["celery"])
+    run((app or make_app(quiet=False)).extensions["celery"])
 
 
 @click.command(hidden=True)
 def prepare() -> None:
     """Upgrade the database, make the first owner and token, and print both as JSON: what `up` does before it serves."""
-    from pilothouse import migrate
+    from pilothouse import clock, migrate, self_report
     from pilothouse.commands.application import make_app
     from pilothouse.db import unit_of_work
     from pilothouse.identity.access_tokens import create_token
     from pilothouse.identity.owner import make_owner
     from pilothouse.identity.users import any_user
+    from pilothouse.runtime import runtime
 
     with make_app().app_context():
-        migrate.upgrade()
-        if any_user():
-            click.echo("{}")
-            return
-        with unit_of_work():
-            link = make_owner(os.environ.get("PILOTHOUSE_OWNER_EMAIL") or OWNER)
-            _, token = create_token("first ingest token", ["ingest"])
-        click.echo(json.dumps({"link": link, "token": token}))
+        run, begun = clock.new_id(), clock.now()
+        moved = migrate.upgrade()
+        steps = [self_report.step(run, f"upgrade the database: {', '.join(moved) or 'nothing to do'}", begun)]
+        made = {}
+        if not any_user():
+            at = clock.now()
+            with unit_of_work():
+                made["link"] = make_owner(os.environ.get("PILOTHOUSE_OWNER_EMAIL") or OWNER)
+                made["token"] = create_token("first ingest token", ["ingest"])[1]
+            steps.append(self_report.step(run, "make the owner and the first token", at))
+        # a new console shows at once what it did itself
+        runtime().reporter.flush(self_report.run("pilothouse start", "succeeded", begun, id=run, trigger="up"), *steps)
+        click.echo(json.dumps(made))
 
 
 class _Preparation:
-    """`pilothouse prepare` in a process of its own: the supervisor never holds an application or a connection."""
+    """`pilothouse prepare` in a process of its own: the supervisor never opens a connection."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.result: dict[str, str] = {}
+        self.app: Flask | None = None
 
     def run(self) -> None:
         """Run it to its end; where it fails it has said why, and this process ends."""
@@ -134,6 +147,11 @@ class _Preparation:
         if status != 0:
             sys.exit(1)
         self.result = json.loads(words)
+        if forking.can_fork():
+            from pilothouse.app import create_app
+
+            self.app = create_app(read_settings(home.environment(self._environ)))
+            forking.share()
 
 
 def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:
@@ -189,7 +207,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host.strip("[]"), port))
         except OSError as fault:
             reason = (fault.strerror or str(fault)).lower()
-            raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another with --port") from fault
+            raise SettingsError(f"cannot listen on {host}:{port}: {reason} (choose another with --port)") from fault
 
 
 def _welcome(environ: Mapping[str, str], first: Mapping[str, str]) -> None:

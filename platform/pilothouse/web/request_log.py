@@ -9,7 +9,8 @@ from flask import Flask, Response, g, request
 from flask.signals import got_request_exception
 
 from pilothouse import logs
-from pilothouse.work.faults import describe, where
+from pilothouse.faults import describe, where
+from pilothouse.web.problems import request_id
 
 BEGUN = "pilothouse_begun"
 QUIET = ("/healthz", "/static")  # asked every few seconds by machines, or once a page by browsers
@@ -37,7 +38,7 @@ def _end(response: Response) -> Response:
     spent = None if begun is None else round((time.perf_counter() - begun) * 1000, 1)
     logs.get("web").info(
         "request", method=request.method, route=rule, status=response.status_code, duration_ms=spent,
-        request_id=response.headers.get("X-Request-Id"),
+        request_id=request_id(),
     )  # fmt: skip
     return response
 

@@ -13,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from flask import Flask
 from sqlalchemy import select
 
-from pilothouse import clock, logs
+from pilothouse import clock, logs, self_report
 from pilothouse.db import db, explain, unit_of_work
 from pilothouse.errors import StorageFull, StoreAway
 from pilothouse.faults import describe, where
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["passed", "done", "failed", "dead", "postponed", "lost"]
 
+Settled = tuple[Outcome, str | None, Exception | None]  # how it ended, in words, and what it raised
+
+FREQUENT_S = 600  # what runs more often would bury people's own executions; its failures are reported all the same
 OUTAGE_PAUSE_MS = 5 * clock.SECOND
 SWITCHED_OFF_PAUSE_MS = clock.MINUTE  # how soon a plugin's work goes on after it was switched on again
 
@@ -67,24 +70,39 @@ def drain(app: Flask, *, worker: str = "drain", limit: int = 1_000) -> int:
     return limit
 
 
-def _settle(app: Flask, held: Claim) -> tuple[Outcome, str | None]:
+def _report_run(held: Claim, outcome: Outcome, started_at: int, fault: Exception | None) -> None:
+    """Report the run as an execution of Pilothouse's own; frequent scheduled ones only where they fail."""
+    if outcome not in {"done", "failed", "dead"} or (outcome == "done" and held.task in _frequent()):
+        return
+    fields = {"id": f"{held.job_id}.{held.starts}", "trigger": "pilothouse", "attributes": {"start": held.starts}}
+    status = "succeeded" if outcome == "done" else "failed"
+    error = self_report.detail(fault) if fault is not None else None
+    runtime().reporter.add(self_report.run(f"pilothouse {held.task}", status, started_at, error=error, **fields))
+
+
+def _frequent() -> set[str]:
+    entries = runtime().registry.all("beat_schedule")
+    return {entry.task for _, entry in entries if entry.every_s < FREQUENT_S}
+
+
+def _settle(app: Flask, held: Claim) -> Settled:
     found = runtime().registry.task(held.task)
     try:
         if found is None:
             reason = f"No plugin has the task {held.task}; install or repair the plugin, then replay this."
             claims.fail(held, reason, final=True)
-            return "dead", reason
+            return "dead", reason, None
         plugin, task = found
         if not is_enabled(plugin):
             reason = f"The plugin {plugin} is switched off."
             claims.postpone(held, reason, SWITCHED_OFF_PAUSE_MS)
-            return "postponed", reason
+            return "postponed", reason, None
         return _perform(app, held, task)
     except ClaimLostError as lost:
-        return "lost", lost.detail
+        return "lost", lost.detail, None
 
 
-def _perform(app: Flask, held: Claim, task: Task) -> tuple[Outcome, str | None]:
+def _perform(app: Flask, held: Claim, task: Task) -> Settled:
     try:
         with Lease(app, held):
             if task.transaction:
@@ -99,21 +117,21 @@ def _perform(app: Flask, held: Claim, task: Task) -> tuple[Outcome, str | None]:
     except (StoreAway, StorageFull) as outage:
         db.session.rollback()
         claims.postpone(held, outage.detail, OUTAGE_PAUSE_MS)
-        return "postponed", outage.detail
+        return "postponed", outage.detail, None
     except Exception as fault:  # noqa: BLE001 - a task may raise anything; it is recorded and shown
         db.session.rollback()
         return _failed(held, task, fault)
-    return "done", None
+    return "done", None, None
 
 
-def _failed(held: Claim, task: Task, fault: Exception) -> tuple[Outcome, str | None]:
+def _failed(held: Claim, task: Task, fault: Exception) -> Settled:
     outage = explain(fault)
     if outage is not None:
         claims.postpone(held, outage.detail, OUTAGE_PAUSE_MS)
-        return "postponed", outage.detail
+        return "postponed", outage.detail, None
     error = describe(fault)
     if isinstance(fault, SoftTimeLimitExceeded):
         error = f"It ran longer than its limit of {task.limit_s} s and was ended."
     dead = claims.fail(held, error)
     logs.get("work").error("task_failed", task=held.task, job_id=held.job_id, error=error, where=where(fault))
-    return ("dead" if dead else "failed"), error
+    return ("dead" if dead else "failed"), error, fault
