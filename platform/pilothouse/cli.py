@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from pilothouse.errors import PilothouseError, SettingsError
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 FAILED = 1
 WRONG_USE = 2  # of options and settings alike
@@ -67,10 +71,13 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end the process; a fault is one plain line on stderr, each wrong setting its own."""
+def main(arguments: Sequence[str] | None = None, *, app: Flask | None = None) -> None:
+    """Run the command line and end the process; a fault is one plain line on stderr, each wrong setting its own.
+
+    `app` is an application that a forked process has from its parent.
+    """
     try:
-        code = cli.main(args=arguments, prog_name="pilothouse", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="pilothouse", standalone_mode=False, obj=app)
     except Exception as fault:  # noqa: BLE001 - whatever happens, a person gets a plain line and a script an exit code
         lines, code = explain_fault(fault)
         for line in lines:

@@ -150,7 +150,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def port_message(host: str, port: int, fault: OSError) -> str:
     """Say in one line why a port cannot be had."""
-    return f"cannot listen on {host}:{port}: {(fault.strerror or str(fault)).lower()}; choose another with --port"
+    return f"cannot listen on {host}:{port}: {(fault.strerror or str(fault)).lower()} (choose another with --port)"
 
 
 def serve(server: Any) -> None:

@@ -1,8 +1,8 @@
 """Starting our own processes from one that has imported everything already.
 
-A fork shares the memory of what was imported (about 100 MB), so four processes cost little more than one, and are there at
-once: importing takes two seconds of processor time. The parent has one thread, no connection and no application, so
-nothing of it can be half done in the child. Elsewhere than on Linux a fresh interpreter is started instead.
+A fork shares the memory of what was imported and built (about 100 MB), so four processes cost little more than one, and
+are there at once: importing takes two seconds of processor time. The parent has one thread and no connection, so nothing
+of it can be half done in the child. Elsewhere than on Linux a fresh interpreter is started instead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uuid_utils
+from flask import Flask
 
 from pilothouse.plugins.discovery import discover
 from pilothouse.work import parent_death
@@ -36,8 +37,13 @@ def preload() -> None:
     for name in ("pilothouse.app", "pilothouse.web.server", "pilothouse.work.scheduler", "pilothouse.work.worker"):
         importlib.import_module(name)
     discover()
+    share()
+
+
+def share() -> None:
+    """Let the children share the memory of what is there now: the collector's marks would copy every page of it."""
     gc.collect()
-    gc.freeze()  # the collector's marks would copy every shared page
+    gc.freeze()
 
 
 def can_fork() -> bool:
@@ -46,11 +52,17 @@ def can_fork() -> bool:
 
 
 def start(
-    arguments: Sequence[str], environ: Mapping[str, str], *, orphaned: signal.Signals, stdout: int | None = None
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    orphaned: signal.Signals,
+    stdout: int | None = None,
+    app: Flask | None = None,
 ) -> int:
     """Run `pilothouse <arguments>` in a process of its own group and return its id.
 
-    `orphaned` is the signal that it gets when this process ends; `stdout` is a descriptor for what it prints.
+    `orphaned` is the signal that it gets when this process ends; `stdout` is a descriptor for what it prints. `app` is an
+    application without connections that a fork uses as it is.
     """
     if not can_fork():
         return _spawn(arguments, environ, orphaned, stdout)
@@ -66,7 +78,7 @@ def start(
         parent_death.signal_with_parent(orphaned, parent)
         from pilothouse.cli import main
 
-        main(arguments)
+        main(arguments, app=app)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     finally:
@@ -85,7 +97,9 @@ def set_title(title: str) -> None:
         ctypes.memmove(start_at, os.fsencode(title)[: room - 1].ljust(room, b"\0"), room)
 
 
-def _spawn(arguments: Sequence[str], environ: Mapping[str, str], orphaned: signal.Signals, stdout: int | None) -> int:
+def _spawn(
+    arguments: Sequence[str], environ: Mapping[str, str], orphaned: signal.Signals, stdout: int | None
+) -> int:
     parent = os.getpid()
     process = subprocess.Popen(
         [sys.executable, "-m", "pilothouse", *arguments],

@@ -45,9 +45,10 @@ def run(app: Flask, job_id: str, worker: str) -> Outcome:
         if held is None:
             return "passed"
         begun = time.monotonic()
-        outcome, error = _settle(app, held)
+        outcome, error, fault = _settle(app, held)
         if outcome != "done" or not held.scheduled:  # a tick that went well is no news: there is one every few seconds
             _report(held, outcome, error, round((time.monotonic() - begun) * 1000))
+        _report_run(held, outcome, fault)
         return outcome
 
 
@@ -70,14 +71,16 @@ def drain(app: Flask, *, worker: str = "drain", limit: int = 1_000) -> int:
     return limit
 
 
-def _report_run(held: Claim, outcome: Outcome, started_at: int, fault: Exception | None) -> None:
+def _report_run(held: Claim, outcome: Outcome, fault: Exception | None) -> None:
     """Report the run as an execution of Pilothouse's own; frequent scheduled ones only where they fail."""
-    if outcome not in {"done", "failed", "dead"} or (outcome == "done" and held.task in _frequent()):
+    reporter = runtime().reporter
+    quiet = outcome == "done" and held.task in _frequent()
+    if reporter is None or quiet or outcome not in {"done", "failed", "dead"}:
         return
     fields = {"id": f"{held.job_id}.{held.starts}", "trigger": "pilothouse", "attributes": {"start": held.starts}}
     status = "succeeded" if outcome == "done" else "failed"
     error = self_report.detail(fault) if fault is not None else None
-    runtime().reporter.add(self_report.run(f"pilothouse {held.task}", status, started_at, error=error, **fields))
+    reporter.add(self_report.run(f"pilothouse {held.task}", status, held.started_at, error=error, **fields))
 
 
 def _frequent() -> set[str]:

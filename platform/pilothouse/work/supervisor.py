@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from flask import Flask
+
 from pilothouse import logs
 from pilothouse.work import forking, parent_death
 
@@ -58,11 +60,15 @@ class Service:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps the services running until it is told to stop. Use it from the main thread; it starts no other."""
+    """Keeps the services running until it is told to stop. Use it from the main thread; it starts no other.
+
+    `app` returns the application that our own processes share, None where each builds its own.
+    """
 
     services: Sequence[Service]
     environ: Mapping[str, str]
     on_ready: Callable[[], None] = lambda: None
+    app: Callable[[], Flask | None] = lambda: None
     stopping: bool = False
     _wakeup: socket.socket | None = field(default=None, repr=False)
 
@@ -112,7 +118,7 @@ class Supervisor:
     def _start(self, service: Service) -> None:
         service.started_at = time.monotonic()
         if service.ours:
-            service.pid = forking.start(service.ours, self.environ, orphaned=service.orphaned)
+            service.pid = forking.start(service.ours, self.environ, orphaned=service.orphaned, app=self.app())
         else:
             service.pid = self._execute(service)
 
