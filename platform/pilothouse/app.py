@@ -26,6 +26,7 @@ from pilothouse.web.problems import init_problems
 from pilothouse.web.self_report import init_self_report
 from pilothouse.work.celery_app import make_celery
 from pilothouse.work.dispatcher import Dispatcher
+from pilothouse.work.mail import Mailer
 
 
 def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | None = None) -> Flask:
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | 
         switches=Switches(),
         reader=SignalReader(ingest.types),
         reporter=Reporter(app),
+        mailer=Mailer(settings),
     )
     with app.app_context():
         init_problems(app)
