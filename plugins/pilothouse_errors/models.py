@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.sdk import Id, Json, Millis, Model, Name
@@ -68,8 +68,9 @@ class ErrorRecord(Model):
         Index("ix_errors_resolved", "resolved", "created_at", "seq"),
         Index("ix_errors_workflow", "workflow_id", "created_at", "seq"),
         Index("ix_errors_group", "group_id", "created_at", "seq"),
-        Index("ix_errors_execution", "execution_id", "group_id"),
-    )
+        Index("ix_errors_execution", "execution_id", "group_id", sqlite_where=text("execution_id IS NOT NULL"),
+              postgresql_where=text("execution_id IS NOT NULL")),
+    )  # fmt: skip
 
     seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=False)
     id: Mapped[str] = mapped_column(Id, unique=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ _TALLIED = (
     "last_release_at", "regressed", "resolved_at", "resolved_by", "resolution_notes", "updated_at", "id",
 )  # fmt: skip
 
+_VALUES = itemgetter(*COLUMNS)
 _INSERT = Bulk(ERRORS, COLUMNS)
 _INSERT_GROUPS = Bulk(GROUPS, GROUP_COLUMNS)
 _UPDATE_GROUPS = Bulk(GROUPS, _TALLIED)
@@ -193,12 +195,22 @@ def _load_groups(connection: Connection, fingerprints: Sequence[str]) -> dict[st
 def _known_pairs(
     connection: Connection, table: Table, pairs: set[tuple[str, str]], names: tuple[str, str]
 ) -> set[tuple[str, str]]:
-    """Return those of the pairs that the table holds; `names` are their columns, with which an index begins."""
+    """Return those of the pairs that the table holds; `names` are their columns, with which an index begins.
+
+    The pairs are bound as lists and joined, so that each costs one look into the index, not each combination of them.
+    """
     if not pairs:
         return set()
-    second = in_list_sql(connection, table, names, names[1]).partition(" WHERE ")[2]
-    sql = f"{in_list_sql(connection, table, names, names[0])} AND {second}"
-    bound = (in_list(connection, sorted({a for a, _ in pairs})), in_list(connection, sorted({b for _, b in pairs})))
+    ordered = sorted(pairs)
+    if connection.dialect.name == "sqlite":
+        parts = "json_extract(value, '$[0]') AS a, json_extract(value, '$[1]') AS b"
+        source = f"(SELECT {parts} FROM json_each(?)) AS p CROSS"  # noqa: S608 - as below; CROSS: the list is the outer loop
+        bound: tuple[Any, ...] = (msgspec.json.encode(ordered).decode(),)
+    else:
+        source = "unnest(%s::text[], %s::text[]) AS p(a, b)"
+        bound = ([pair[0] for pair in ordered], [pair[1] for pair in ordered])
+    condition = f't."{names[0]}" = p.a AND t."{names[1]}" = p.b'
+    sql = f'SELECT p.a, p.b FROM {source} JOIN "{table.name}" AS t ON {condition}'  # noqa: S608 - only our own names
     return {(row[0], row[1]) for row in connection.exec_driver_sql(sql, bound)}
 
 
@@ -208,11 +220,12 @@ def _settle(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> list[Event]
     An error that happened before its group was resolved and only arrives now is resolved with it.
     """
     again: dict[str, Row] = {}
-    for error in sorted(errors, key=lambda error: (error["created_at"], error["id"])):
+    touched = [error for error in errors if joined.groups[error["group_id"]]["status"] == RESOLVED]
+    for error in sorted(touched, key=lambda error: (error["created_at"], error["id"])):
         row = joined.groups[error["group_id"]]
         if is_regression(row, error["created_at"]):
             again.setdefault(row["id"], error)
-        elif row["status"] == RESOLVED:
+        else:
             error.update(resolved=True, resolved_at=row["resolved_at"], resolution_notes=row["resolution_notes"])
     for key, error in again.items():
         row = joined.groups[key]
@@ -241,7 +254,7 @@ def _write(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> None:
     start = (connection.scalar(select(func.max(ERRORS.c.seq))) or 0) + 1
     for seq, error in enumerate(errors, start):
         error["seq"] = seq
-    _INSERT.insert(connection, (tuple(error[name] for name in COLUMNS) for error in errors))
+    _INSERT.insert(connection, map(_VALUES, errors))
     _INSERT_USERS.insert(connection, joined.people)
     hours: dict[tuple[str, int], int] = {}
     for error in errors:

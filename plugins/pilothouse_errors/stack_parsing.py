@@ -21,7 +21,9 @@ _PYTHON_CHAIN = re.compile(
 )
 _PYTHON_FRAME = re.compile(r'[\s|+\-]*File "(?P<file>[^"]+)", line (?P<line>\d{1,9})(?:, in (?P<function>\S.*))?$')
 _MARGIN = re.compile(r"^[ |+\-]*")
-_JAVA_FRAME = re.compile(r"\s*at (?:[\w.@\-]*/)*(?P<module>[\w.$]+)(?:/0x[0-9a-fA-F]+)?\.(?P<function>[\w$<>]+)\((?P<where>[^()]*)\)$")
+_JAVA_FRAME = re.compile(
+    r"\s*at (?:[\w.@\-]*/)*(?P<module>[\w.$]+)(?:/0x[0-9a-fA-F]+)?\.(?P<function>[\w$<>]+)\((?P<where>[^()]*)\)$"
+)
 _V8_FRAME = re.compile(r"\s*at (?:(?P<function>.+?) \()?(?P<file>[^()]+?):(?P<line>\d{1,9})(?::\d{1,9})?\)?$")
 _V8_PLACELESS = re.compile(r"\s*at (?P<function>.+?) \((?P<file><anonymous>|native)\)$")
 _GECKO_FRAME = re.compile(r"(?P<function>[^@\s]*)@(?P<file>\S+?):(?P<line>\d{1,9})(?::\d{1,9})?$")

@@ -119,7 +119,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('errors', schema=None) as batch_op:
         batch_op.create_index('ix_errors_created', ['created_at', 'seq'], unique=False)
-        batch_op.create_index('ix_errors_execution', ['execution_id', 'group_id'], unique=False)
+        batch_op.create_index('ix_errors_execution', ['execution_id', 'group_id'], unique=False, sqlite_where=sa.text('execution_id IS NOT NULL'), postgresql_where=sa.text('execution_id IS NOT NULL'))
         batch_op.create_index('ix_errors_group', ['group_id', 'created_at', 'seq'], unique=False)
         batch_op.create_index('ix_errors_resolved', ['resolved', 'created_at', 'seq'], unique=False)
         batch_op.create_index('ix_errors_severity', ['severity', 'created_at', 'seq'], unique=False)
@@ -135,7 +135,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_errors_severity')
         batch_op.drop_index('ix_errors_resolved')
         batch_op.drop_index('ix_errors_group')
-        batch_op.drop_index('ix_errors_execution')
+        batch_op.drop_index('ix_errors_execution', sqlite_where=sa.text('execution_id IS NOT NULL'), postgresql_where=sa.text('execution_id IS NOT NULL'))
         batch_op.drop_index('ix_errors_created')
 
     op.drop_table('errors')
