@@ -61,14 +61,16 @@ from pilothouse.errors import (
     PilothouseError,
     TooLarge,
     TooManyRequests,
+    UnsupportedMedia,
 )
 from pilothouse.identity.directory import Member, active_members, find_member, find_members
-from pilothouse.identity.principal import current_principal, require
-from pilothouse.measure_sums import Sum, percentile
-from pilothouse.measures import Ask, Deltas, Resolution, declared, read_all, read_totals
+from pilothouse.identity.principal import current_principal, find_principal, require
+from pilothouse.measure_sums import QUARTER, Resolution, Sum, Values, percentile
+from pilothouse.measures import Ask, Deltas, declared, read_all, read_totals
 from pilothouse.measures import read as read_measure
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.runtime import runtime
+from pilothouse.scrubbing import clean, clean_text, needs_cleaning
 from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole
 from pilothouse.signals import (
     FINAL,
@@ -90,35 +92,38 @@ from pilothouse.signals import Id as SignalId
 from pilothouse.signals import Millis as Moment
 from pilothouse.web import formats
 from pilothouse.web.api import ApiBlueprint
+from pilothouse.web.bodies import read_body
 from pilothouse.web.charts import Chart, Series
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
 from pilothouse.web.csv_stream import csv_response
+from pilothouse.web.ingest_api import charge
 from pilothouse.web.live import Undo, done
 from pilothouse.web.marks import Bucket, Lane
 from pilothouse.web.paging import DEFAULT_LIMIT, Limit, Page, page_of, read_cursor, write_cursor
 from pilothouse.web.parsing import read_query
 from pilothouse.web.prefs import current_prefs
-from pilothouse.web.ranges import Period, read_period
+from pilothouse.web.ranges import Period, read_period, read_zone
 from pilothouse.web.urls import qs, toggled
 from pilothouse.work.jobs import enqueue
 from pilothouse.work.mail import send as send_mail
 
 __all__ = [
-    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "SECOND", "AdminView", "ApiBlueprint",
-    "Ask", "Batch", "BeatEntry", "Bucket", "Bulk", "Chart", "Command", "Conflict", "ConsoleModelView",
-    "ConsoleView", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal", "Execution", "FieldError",
-    "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit", "Link", "LoginMethod",
-    "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars",
-    "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page", "PaletteSource", "Panel",
-    "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction", "Recorded", "Recorder",
-    "Reservation", "Resolution", "Series", "Setting", "Settings", "Severity", "Signal", "SignalId", "Source",
-    "Spend", "Status", "Step", "StepKind", "Sum", "Task", "TokenUsage", "TooLarge", "TooManyRequests", "Undo",
-    "active_members", "after_commit", "audit", "csv_response", "current_prefs", "current_principal", "db",
-    "declared", "done", "duration", "enqueue", "expose", "find_member", "find_members", "flag", "formats",
-    "hookimpl", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names",
-    "needs", "new_id", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish", "qs", "raw",
-    "read_all", "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "require", "roles_from",
-    "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unit_of_work", "url",
-    "whole", "write_cursor",
+    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "QUARTER", "SECOND", "AdminView",
+    "ApiBlueprint", "Ask", "Batch", "BeatEntry", "Bucket", "Bulk", "Chart", "Command", "Conflict",
+    "ConsoleModelView", "ConsoleView", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal",
+    "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit",
+    "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment",
+    "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page",
+    "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction",
+    "Recorded", "Recorder", "Reservation", "Resolution", "Series", "Setting", "Settings", "Severity", "Signal",
+    "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "Sum", "Task", "TokenUsage", "TooLarge",
+    "TooManyRequests", "Undo", "UnsupportedMedia", "Values", "active_members", "after_commit", "audit", "charge",
+    "clean", "clean_text", "csv_response", "current_prefs", "current_principal", "db", "declared", "done",
+    "duration", "enqueue", "expose", "find_member", "find_members", "find_principal", "flag", "formats", "hookimpl",
+    "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names", "needs",
+    "needs_cleaning", "new_id", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish",
+    "qs", "raw", "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals",
+    "read_zone", "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "to_usd",
+    "toggled", "unit_of_work", "url", "whole", "write_cursor",
 ]  # fmt: skip

@@ -121,6 +121,14 @@ def bearer_token(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
+def find_principal(token: str) -> Principal | None:
+    """Return whose access token it is; None for nobody's. For plugins whose clients send it in another header."""
+    found = find_token(token)
+    if found is not None and (found.used_at or 0) <= clock.now() - TOUCH_EVERY:
+        setattr(g, TOUCH, found.principal)
+    return found.principal if found is not None else None
+
+
 def current_principal() -> Principal | None:
     """Return who makes the running request, or as whom a task acts; None for nobody."""
     if has_request_context():
