@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pilothouse.sdk import Id, Json, Millis, Model, Name
-from sqlalchemy import Double, Index
+from sqlalchemy import Double, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
+
+from pilothouse.sdk import DAY, Id, Json, Millis, Model, Name
+
+WEEK = 7 * DAY
+MONDAY = 4 * DAY  # 1970-01-05, the first Monday of Unix time
 
 
 class TelemetryEvent(Model):
@@ -14,6 +18,7 @@ class TelemetryEvent(Model):
     __table_args__ = (
         Index("ix_events_at", "at", "id"),
         Index("ix_events_component", "component", "at", "id"),
+        Index("ix_events_failed", "at", "id", sqlite_where=text("ok = 0"), postgresql_where=text("ok = false")),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -49,3 +54,8 @@ class EventUserWeek(Model):
 
 
 MODELS = (TelemetryEvent, EventUser, EventUserWeek)
+
+
+def week_of(at: int) -> int:
+    """Return the start (ms) of the week in which a moment lies: Monday 00:00 UTC."""
+    return at - (at - MONDAY) % WEEK

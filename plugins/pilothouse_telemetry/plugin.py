@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from flask import Blueprint
+
 from pilothouse.sdk import (
     BeatEntry,
     EventSignal,
@@ -55,6 +57,12 @@ def pilothouse_measures() -> Iterable[Measure]:
 def pilothouse_permissions() -> Iterable[Permission]:
     """Return the permissions."""
     return [Permission(api.VIEW, "See telemetry and analytics", roles_from("viewer"), "read")]
+
+
+@hookimpl
+def pilothouse_api_blueprints() -> Iterable[Blueprint]:
+    """Return the endpoints."""
+    return [api.blueprint()]
 
 
 @hookimpl

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilothouse.sdk import DAY, Batch, Bulk, Recorded, insert_ignore, json_text, known_ids
-from pilothouse_telemetry import counting
-from pilothouse_telemetry.models import EventUser, EventUserWeek, TelemetryEvent
 from sqlalchemy import Connection, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
+
+from pilothouse.sdk import DAY, Batch, Bulk, Recorded, insert_ignore, json_text, known_ids
+from pilothouse_telemetry import counting
+from pilothouse_telemetry.models import EventUser, EventUserWeek, TelemetryEvent, week_of
 
 EVENTS: Table = TelemetryEvent.__table__  # type: ignore[assignment]
 USERS: Table = EventUser.__table__  # type: ignore[assignment]
 USER_WEEKS: Table = EventUserWeek.__table__  # type: ignore[assignment]
 COLUMNS = tuple(column.name for column in EVENTS.columns)
-WEEK = 7 * DAY
-MONDAY = 4 * DAY  # 1970-01-05, the first Monday of Unix time
 LONGEST_MS = 366 * DAY  # an event that lasts longer is a broken clock, and sums of microseconds must stay below 2**63
 
 _INSERT = Bulk(EVENTS, COLUMNS)
@@ -47,11 +46,6 @@ def record_events(batch: Batch) -> Recorded:
     _INSERT.insert(batch.connection, rows)
     _note_people(batch.connection, people)
     return Recorded(duplicates=frozenset(duplicates), rejected=rejected)
-
-
-def week_of(at: int) -> int:
-    """Return the start (ms) of the week in which a moment lies: Monday 00:00 UTC."""
-    return at - (at - MONDAY) % WEEK
 
 
 def _row(signal: Any, at: int) -> tuple[Any, ...]:

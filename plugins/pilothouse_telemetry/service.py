@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sqlalchemy import delete, select
+
 from pilothouse.sdk import db
 from pilothouse_telemetry.models import TelemetryEvent
-from sqlalchemy import delete, select
 
 
 def purge_events(before: int, most: int) -> int:
