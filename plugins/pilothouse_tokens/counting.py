@@ -1,8 +1,11 @@
 """What a model call adds to the measures: its tokens and its cost in the minute of the call.
 
 A row that changes (it is priced anew, or its parts become known) takes back what it added before, so sums over the
-measures always equal a count of the rows. The number of calls is the count of `tokens.prompt`, that of priced calls the
-count of `tokens.cost_usd`.
+measures always equal a count of the rows. The number of calls is the count of the prompt tokens' measure, that of priced
+calls the count of the cost's.
+
+There are two scopes, since roll-ups exist for the values that come together: users by models by workflows would be as many
+sums as there are calls. What is asked of users and keys is summed by itself, where a call names one.
 """
 
 from __future__ import annotations
@@ -12,38 +15,65 @@ from typing import Any
 
 from pilothouse.sdk import NANO, Measure, MeasureSink
 
-PROMPT, COMPLETION, COST = "tokens.prompt", "tokens.completion", "tokens.cost_usd"
-CACHED, CACHE_WRITE, REASONING = "tokens.cached", "tokens.cache_write", "tokens.reasoning"
-DIMENSIONS = ("model", "provider", "agent", "workflow", "user", "key")
+PARTS: Mapping[str, str] = {
+    "prompt": "Prompt tokens",
+    "completion": "Completion tokens",
+    "cost_usd": "Spend",
+    "cached": "Prompt tokens read from a cache",
+    "cache_write": "Prompt tokens written to a cache",
+    "reasoning": "Reasoning tokens",
+}
+WORK, CALLERS = "tokens", "token_callers"  # the scopes
+DIMENSIONS: Mapping[str, tuple[str, ...]] = {
+    WORK: ("model", "provider", "agent", "workflow"),
+    CALLERS: ("user", "key"),
+}
+CUTS = (("model", "workflow"),)  # of the export
+COST = f"{WORK}.cost_usd"
 
-MEASURES = (
-    Measure(PROMPT, "Prompt tokens", "tokens", "sum", DIMENSIONS),
-    Measure(COMPLETION, "Completion tokens", "tokens", "sum", DIMENSIONS),
-    Measure(COST, "Spend", "USD", "sum", DIMENSIONS, scale=NANO),
-    Measure(CACHED, "Prompt tokens read from a cache", "tokens", "sum", DIMENSIONS),
-    Measure(CACHE_WRITE, "Prompt tokens written to a cache", "tokens", "sum", DIMENSIONS),
-    Measure(REASONING, "Reasoning tokens", "tokens", "sum", DIMENSIONS),
-)
-_PARTS = ((CACHED, "cached_tokens"), (CACHE_WRITE, "cache_write_tokens"), (REASONING, "reasoning_tokens"))
+
+def measures() -> list[Measure]:
+    """Return the measures of both scopes."""
+    return [_measure(part, title, scope) for scope in DIMENSIONS for part, title in PARTS.items()]
 
 
-def add(measures: MeasureSink, row: Mapping[str, Any]) -> None:
+def scope_of(dimension: str) -> str:
+    """Return the scope that knows a dimension."""
+    return CALLERS if dimension in DIMENSIONS[CALLERS] else WORK
+
+
+def add(sink: MeasureSink, row: Mapping[str, Any]) -> None:
     """Add a row of usage."""
-    _apply(measures, row, 1)
+    _apply(sink, row, 1)
 
 
-def take_back(measures: MeasureSink, row: Mapping[str, Any]) -> None:
+def take_back(sink: MeasureSink, row: Mapping[str, Any]) -> None:
     """Take back what a row added."""
-    _apply(measures, row, -1)
+    _apply(sink, row, -1)
 
 
-def _apply(measures: MeasureSink, row: Mapping[str, Any], sign: int) -> None:
+def _measure(part: str, title: str, scope: str) -> Measure:
+    unit, scale = ("USD", NANO) if part == "cost_usd" else ("tokens", 1)
+    if scope == WORK:
+        return Measure(f"{scope}.{part}", title, unit, "sum", DIMENSIONS[scope], scale, CUTS)
+    return Measure(f"{scope}.{part}", f"{title}, by user and key", unit, "sum", DIMENSIONS[scope], scale)
+
+
+def _apply(sink: MeasureSink, row: Mapping[str, Any], sign: int) -> None:
+    _apply_scope(sink, WORK, (row["model"], row["provider"], row["agent"], row["workflow"]), (row, sign))
+    if row["user"] or row["key_id"]:
+        _apply_scope(sink, CALLERS, (row["user"], row["key_id"]), (row, sign))
+
+
+def _apply_scope(
+    sink: MeasureSink, scope: str, values: tuple[str | None, ...], signed: tuple[Mapping[str, Any], int]
+) -> None:
+    row, sign = signed
     at = row["at"]
-    values = (row["model"], row["provider"], row["agent"], row["workflow"], row["user"], row["key_id"])
-    measures.add(PROMPT, at, values, count=sign, total=sign * row["prompt_tokens"])
-    measures.add(COMPLETION, at, values, count=sign, total=sign * row["completion_tokens"])
+    sink.add(f"{scope}.prompt", at, values, count=sign, total=sign * row["prompt_tokens"])
+    sink.add(f"{scope}.completion", at, values, count=sign, total=sign * row["completion_tokens"])
     if row["cost_nano"] is not None:
-        measures.add(COST, at, values, count=sign, total=sign * row["cost_nano"])
-    for measure, part in _PARTS:
-        if row[part]:
-            measures.add(measure, at, values, count=sign, total=sign * row[part])
+        sink.add(f"{scope}.cost_usd", at, values, count=sign, total=sign * row["cost_nano"])
+    for part in ("cached", "cache_write", "reasoning"):
+        if tokens := row[f"{part}_tokens"]:
+            sink.add(f"{scope}.{part}", at, values, count=sign, total=sign * tokens)

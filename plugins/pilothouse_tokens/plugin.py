@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from flask import Blueprint
+
 from pilothouse.sdk import (
     BeatEntry,
     Enricher,
@@ -22,9 +24,10 @@ from pilothouse.sdk import (
     hookimpl,
     roles_from,
 )
-from pilothouse_tokens import counting, pricing, recorder, repricing, tasks
+from pilothouse_tokens import api, counting, pricing, recorder, repricing, tasks
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
+from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
 
 
 @hookimpl
@@ -73,17 +76,23 @@ def pilothouse_price(usage: TokenUsage) -> Price | None:
 @hookimpl
 def pilothouse_measures() -> Iterable[Measure]:
     """Return the measures."""
-    return counting.MEASURES
+    return counting.measures()
 
 
 @hookimpl
 def pilothouse_permissions() -> Iterable[Permission]:
     """Return the permissions."""
     return [
-        Permission("tokens.usage.view", "See token usage and spend", roles_from("viewer"), "read"),
-        Permission("tokens.prices.manage", "Set prices of models", roles_from("admin"), "admin"),
-        Permission("tokens.budgets.manage", "Set budgets", roles_from("admin"), "admin"),
+        Permission(VIEW, "See token usage and spend", roles_from("viewer"), "read"),
+        Permission(PRICES, "Set prices of models", roles_from("admin"), "admin"),
+        Permission(BUDGETS, "Set budgets", roles_from("admin"), "admin"),
     ]
+
+
+@hookimpl
+def pilothouse_api_blueprints() -> Iterable[Blueprint]:
+    """Return the endpoints."""
+    return [api.blueprint()]
 
 
 @hookimpl

@@ -1,0 +1,5 @@
+"""The names of the plugin's permissions."""
+
+VIEW = "tokens.usage.view"
+PRICES = "tokens.prices.manage"
+BUDGETS = "tokens.budgets.manage"

@@ -1,0 +1,255 @@
+"""Reading token usage: sums over periods from the roll-ups, prices, and the single calls behind a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select, tuple_
+
+from pilothouse.sdk import DAY, HOUR, Ask, Period, Sum, db, read_all
+from pilothouse_tokens import counting
+from pilothouse_tokens.models import Repricing, TokenPrice, TokenUsageRow, UnpricedModel
+from pilothouse_tokens.periods import Interval, bucket_starts, local_date
+from pilothouse_tokens.pricing import OWN
+
+DIMENSIONS = (*counting.DIMENSIONS[counting.WORK], *counting.DIMENSIONS[counting.CALLERS])
+COLUMNS: Mapping[str, str] = {**{name: name for name in DIMENSIONS}, "key": "key_id"}
+FINE = 31 * DAY  # up to this length calls are looked for hour by hour, beyond it day by day
+EXPORT_DAYS = 31  # that one step of an export reads
+
+
+@dataclass(slots=True)
+class Totals:
+    """What calls add up to; `cost_nano` is what the priced ones cost, `unpriced_records` how many have no price."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano: int = 0
+    unpriced_records: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion tokens; their parts are inside of them."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def cost(self) -> int | None:
+        """The cost in nano-dollars, None where there are calls and none of them is priced: unknown is not free."""
+        return None if self.calls and self.unpriced_records == self.calls else self.cost_nano
+
+    def add(self, other: Totals) -> None:
+        """Add other totals."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+Key = tuple[str | None, ...]
+
+
+def sums(
+    bounds: Sequence[int], by: Sequence[str] = (), where: Mapping[str, str | None] | None = None
+) -> list[dict[Key, Totals]]:
+    """Return the totals in each bucket between bounds (ms, ascending) by the values of some dimensions.
+
+    From roll-ups and what waits for them, in one snapshot; exact to the minute.
+    """
+    scope = counting.scope_of(next(iter((*by, *(where or ()))), "model"))
+    return _read(bounds, [(scope, by, where or {})])[0]
+
+
+def totals(period: Period, where: Mapping[str, str | None] | None = None) -> Totals:
+    """Return the totals of a period."""
+    return sums((period.since, period.until), (), where)[0].get((), Totals())
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A period with the one before it, and its series as (start of the bucket in ms, totals)."""
+
+    totals: Totals
+    previous: Totals
+    series: list[tuple[int, Totals]]
+
+
+def usage(period: Period, interval: Interval, zone: ZoneInfo, where: Mapping[str, str | None] | None = None) -> Usage:
+    """Return a period's totals and series; the series adds up to the totals, its first bucket begins with the period."""
+    starts = bucket_starts(period, interval, zone)
+    bounds = (period.before().since, period.since, *starts[1:], period.until)
+    previous, *buckets = [bucket.get((), Totals()) for bucket in sums(bounds, (), where)]
+    whole = Totals()
+    for bucket in buckets:
+        whole.add(bucket)
+    return Usage(whole, previous, list(zip(starts, buckets, strict=True)))
+
+
+def breakdown(period: Period, by: str) -> list[tuple[str | None, Totals]]:
+    """Return the totals of a period by one dimension, the dearest first; None is what is unattributed."""
+    [whole], [found] = _read(
+        (period.since, period.until), [(counting.WORK, (), {}), (counting.scope_of(by), (by,), {})]
+    )
+    lines: list[tuple[str | None, Totals]]
+    lines = [(key[0], line) for key, line in found.items() if line.calls and key[0] is not None]
+    rest = _rest(whole.get((), Totals()), [line for _, line in lines])
+    lines += [(None, rest)] if rest.calls else []
+    return sorted(lines, key=lambda item: (-item[1].cost_nano, -item[1].total_tokens, item[0] is None, item[0] or ""))
+
+
+def by_day(period: Period, zone: ZoneInfo) -> list[tuple[str, Totals]]:
+    """Return the totals of a period by local date (ISO 8601), the newest first, days without calls left out."""
+    days = usage(period, "day", zone).series
+    return [(local_date(max(at, period.since), zone).isoformat(), line) for at, line in reversed(days) if line.calls]
+
+
+def by_key_and_time(period: Period, interval: Interval, zone: ZoneInfo, by: str) -> list[tuple[int, dict[str | None, Totals]]]:
+    """Return the series of a period by one dimension, as (start of the bucket in ms, totals by value)."""
+    starts = bucket_starts(period, interval, zone)
+    buckets = sums((period.since, *starts[1:], period.until), (by,))
+    return [(at, {key[0]: line for key, line in bucket.items()}) for at, bucket in zip(starts, buckets, strict=True)]
+
+
+def export(period: Period, zone: ZoneInfo) -> Iterator[tuple[str, str | None, str | None, Totals]]:
+    """Yield local date, model, workflow and totals of a period, the oldest first; some days a read."""
+    starts = [*bucket_starts(period, "day", zone), period.until]
+    starts[0] = period.since
+    for first in range(0, len(starts) - 1, EXPORT_DAYS):
+        bounds = starts[first : first + EXPORT_DAYS + 1]
+        read = sums(bounds, ("model", "workflow"))
+        db.session().rollback()  # no transaction stays open while the client reads
+        for at, bucket in zip(bounds, read, strict=False):
+            day = local_date(at, zone).isoformat()
+            for (model, workflow), line in sorted(bucket.items(), key=lambda item: [part or "" for part in item[0]]):
+                if line.calls:
+                    yield day, model, workflow, line
+
+
+def calls(
+    period: Period, where: Mapping[str, str | None], limit: int, after: tuple[int, str] | None = None
+) -> list[TokenUsageRow]:
+    """Return up to `limit + 1` counted calls, newest first: the rows behind a figure.
+
+    The roll-ups say in which hours or days there are any, so that rare ones are found without reading all the others.
+    """
+    found: list[TokenUsageRow] = []
+    for stretch in _stretches(period, where):
+        found += _calls(stretch, where, limit + 1 - len(found), after)
+        if len(found) > limit:
+            break
+    return found
+
+
+def get_call(usage_id: str) -> TokenUsageRow | None:
+    """Return one call."""
+    return db.session().scalar(select(TokenUsageRow).where(TokenUsageRow.id == usage_id))
+
+
+def calls_of(execution_id: str) -> list[tuple[str, str | None, Totals]]:
+    """Return the totals of one execution by model and provider, the dearest first."""
+    row = TokenUsageRow
+    sums_ = (
+        func.count(), func.sum(row.prompt_tokens), func.sum(row.completion_tokens), func.sum(row.cached_tokens),
+        func.sum(row.cache_write_tokens), func.sum(row.reasoning_tokens), func.coalesce(func.sum(row.cost_nano), 0),
+        func.count() - func.count(row.cost_nano),
+    )  # fmt: skip
+    statement = select(row.model, row.provider, *sums_).where(row.execution_id == execution_id, row.counted)
+    rows = db.session().execute(statement.group_by(row.model, row.provider)).all()
+    lines = [(model, provider, Totals(*map(int, values))) for model, provider, *values in rows]
+    return sorted(lines, key=lambda line: (-line[2].cost_nano, -line[2].total_tokens, line[0]))
+
+
+def own_prices(limit: int, after: tuple[int, str] | None = None) -> list[TokenPrice]:
+    """Return up to `limit` prices that persons set and that hold, newest first."""
+    statement = select(TokenPrice).where(TokenPrice.source == OWN, TokenPrice.ended_at.is_(None))
+    if after is not None:
+        statement = statement.where(tuple_(TokenPrice.created_at, TokenPrice.id) < after)
+    return list(db.session().scalars(statement.order_by(TokenPrice.created_at.desc(), TokenPrice.id.desc()).limit(limit)))
+
+
+def prices_by_id(ids: Sequence[str]) -> dict[str, TokenPrice]:
+    """Return prices by id, also those that were replaced."""
+    return {price.id: price for price in db.session().scalars(select(TokenPrice).where(TokenPrice.id.in_(ids)))}
+
+
+def unpriced_models() -> list[UnpricedModel]:
+    """Return the models of which usage came that nothing prices, the newest first."""
+    return list(db.session().scalars(select(UnpricedModel).order_by(UnpricedModel.first_at.desc(), UnpricedModel.model)))
+
+
+def repricings(limit: int) -> list[Repricing]:
+    """Return the newest runs of pricing the past again."""
+    return list(db.session().scalars(select(Repricing).order_by(Repricing.created_at.desc()).limit(limit)))
+
+
+Asked = tuple[str, Sequence[str], Mapping[str, str | None]]  # scope, by, where
+
+
+def _read(bounds: Sequence[int], asked: Sequence[Asked]) -> list[list[dict[Key, Totals]]]:
+    """Answer several asks about the same buckets, all from one snapshot."""
+    asks = [Ask(f"{scope}.{part}", bounds, by, where) for scope, by, where in asked for part in counting.PARTS]
+    answers = read_all(asks)
+    size = len(counting.PARTS)
+    found = []
+    for first in range(0, len(answers), size):
+        parts = dict(zip(counting.PARTS, answers[first : first + size], strict=True))
+        found.append([_totals({part: answer[n] for part, answer in parts.items()}) for n in range(len(bounds) - 1)])
+    return found
+
+
+def _totals(parts: Mapping[str, dict[Key, Sum]]) -> dict[Key, Totals]:
+    found: dict[Key, Totals] = {}
+    for key, prompt in parts["prompt"].items():
+        priced, completion = parts["cost_usd"].get(key, Sum()), parts["completion"].get(key, Sum())
+        rest = {f"{part}_tokens": parts[part].get(key, Sum()).total for part in ("cached", "cache_write", "reasoning")}
+        found[key] = Totals(
+            calls=prompt.count, prompt_tokens=prompt.total, completion_tokens=completion.total, cost_nano=priced.total,
+            unpriced_records=prompt.count - priced.count, **rest,
+        )  # fmt: skip
+    return found
+
+
+def _rest(whole: Totals, lines: Sequence[Totals]) -> Totals:
+    """Return what no line has: calls that name no value are not summed by themselves."""
+    rest = Totals()
+    rest.add(whole)
+    for field in fields(Totals):
+        setattr(rest, field.name, getattr(rest, field.name) - sum(getattr(line, field.name) for line in lines))
+    return rest
+
+
+def _stretches(period: Period, where: Mapping[str, str | None]) -> Iterator[Period]:
+    """Yield the hours or days of a period that hold wanted calls, newest first."""
+    size = HOUR if period.length <= FINE else DAY
+    bounds = (period.since, *range((period.since // size + 1) * size, period.until, size), period.until)
+    scope, known = _known(where)
+    [answer] = read_all([Ask(f"{scope}.prompt", bounds, (), known)])
+    for place in range(len(answer) - 1, -1, -1):
+        if any(found.count for found in answer[place].values()):
+            yield Period(bounds[place], bounds[place + 1])
+
+
+def _known(where: Mapping[str, str | None]) -> tuple[str, dict[str, str | None]]:
+    """Return the scope that narrows a search most, and what it knows of the wanted values."""
+    callers: dict[str, str | None]
+    callers = {name: value for name, value in where.items() if counting.scope_of(name) == counting.CALLERS and value}
+    if callers:
+        return counting.CALLERS, callers
+    return counting.WORK, {name: value for name, value in where.items() if counting.scope_of(name) == counting.WORK}
+
+
+def _calls(
+    period: Period, where: Mapping[str, str | None], limit: int, after: tuple[int, str] | None
+) -> list[TokenUsageRow]:
+    row = TokenUsageRow
+    statement = select(row).where(row.at >= period.since, row.at < period.until, row.counted)
+    for name, value in where.items():
+        statement = statement.where(getattr(row, COLUMNS[name]) == value)
+    if after is not None:
+        statement = statement.where(tuple_(row.at, row.seq) < (after[0], int(after[1])))
+    return list(db.session().scalars(statement.order_by(row.at.desc(), row.seq.desc()).limit(limit)))
+
+
