@@ -181,7 +181,7 @@ def usage(query: PeriodQuery) -> UsageRecord:
                 **sums_of(line),
             )
             for at, line in found.series
-        ],  # fmt: skip
+        ],
         since=to_rfc3339(period.since), until=to_rfc3339(period.until), interval=interval, tz=zone.key,
     )  # fmt: skip
 

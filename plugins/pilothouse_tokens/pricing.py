@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Table
 
 from pilothouse.sdk import (
+    NANO,
     Price,
     TokenUsage,
     db,
@@ -29,6 +30,7 @@ from pilothouse_tokens.rates import Compiled, compile_rates, read_rates, write_r
 
 OWN = "own"  # the source of a price that a person set
 PRICES_FILE = "PILOTHOUSE_PRICES_FILE"
+MOST_COST = 1_000_000 * NANO  # of one call: beyond it a price or a count is wrong, and sums could leave 64 bits
 
 _PRICES: Table = TokenPrice.__table__  # type: ignore[assignment]
 _OWN_COLUMNS = ("id", "lookup", "provider", "valid_from", "rates")
@@ -124,7 +126,7 @@ def _fill_in(prices: Pricer, signal: TokenUsage) -> TokenUsage:
 
 def _price(compiled: Compiled, price_id: str, call: Any) -> Price | None:
     cost = compiled.cost(call)
-    return None if cost is None else Price(cost, price_id)
+    return None if cost is None or cost > MOST_COST else Price(cost, price_id)
 
 
 def _own_prices(connection: Connection, names: Sequence[str]) -> dict[str, list[OwnPrice]]:

@@ -14,12 +14,12 @@ from pilothouse.sdk import NANO, Batch, Bulk, Link, Recorded, insert_ignore, kno
 from pilothouse_tokens import attribution, counting, leaves
 from pilothouse_tokens.events import Unpriced
 from pilothouse_tokens.models import BudgetReservation, TokenUsageRow, UnpricedModel
+from pilothouse_tokens.pricing import MOST_COST
 
 USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
 _UNPRICED: Table = UnpricedModel.__table__  # type: ignore[assignment]
 COLUMNS = tuple(column.name for column in USAGE.columns if column.name != "seq")
 MOST_TOKENS = 10**10  # of one call; no model takes a thousandth of it, and sums of more could leave 64 bits
-MOST_COST = 1_000_000 * NANO  # of one call, for the same reason
 
 Row = dict[str, Any]
 

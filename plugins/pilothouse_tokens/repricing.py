@@ -12,7 +12,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, exists, func, or_, select, update
 
-from pilothouse.sdk import Deltas, Principal, after_commit, db, enqueue, lock_writers, new_id, now, publish, runtime
+from pilothouse.sdk import (
+    Deltas,
+    Principal,
+    after_commit,
+    db,
+    enqueue,
+    lock_writers,
+    new_id,
+    now,
+    publish,
+    runtime,
+    unit_of_work,
+)
 from pilothouse_executions.events import UsageCorrected, UsageDelta
 from pilothouse_tokens import counting
 from pilothouse_tokens.events import Repriced
@@ -56,7 +68,17 @@ def start_for_known() -> int:
     return known
 
 
-def step(repricing_id: str) -> bool:
+def run_on(repricing_id: str, *, window: int = WINDOW, steps: int = STEPS) -> None:
+    """Go on with a run, in transactions of its own; after `steps` of them another job takes over."""
+    for _ in range(steps):
+        with unit_of_work():
+            if not step(repricing_id, window=window):
+                return
+    with unit_of_work():
+        enqueue(TASK, {"repricing_id": repricing_id})
+
+
+def step(repricing_id: str, *, window: int = WINDOW) -> bool:
     """Price the next window of rows again, in the caller's unit of work; says whether more is left."""
     session = db.session()
     connection = session.connection()
@@ -64,7 +86,7 @@ def step(repricing_id: str) -> bool:
     run = session.get(Repricing, repricing_id, with_for_update=True)
     if run is None or run.finished_at is not None:
         return False
-    upto = min(run.position + WINDOW, run.until)
+    upto = min(run.position + window, run.until)
     rows = _rows(connection, run, upto)
     found = _price_again(rows, pricer(connection, rows))
     if found.changed:

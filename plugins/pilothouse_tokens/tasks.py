@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pilothouse.sdk import DAY, enqueue, now, runtime, unit_of_work
+from pilothouse.sdk import DAY, now, runtime, unit_of_work
 from pilothouse_tokens import repricing, service
 
 EXPIRE_ROWS = 2_000  # rows a transaction deletes: it holds the writers' lock for some 20 ms
@@ -23,12 +23,7 @@ def expire(_payload: Mapping[str, Any]) -> None:
 
 def reprice(payload: Mapping[str, Any]) -> None:
     """Price the past again, window by window; a killed run goes on where it was."""
-    for _ in range(repricing.STEPS):
-        with unit_of_work():
-            if not repricing.step(payload["repricing_id"]):
-                return
-    with unit_of_work():
-        enqueue(repricing.TASK, {"repricing_id": payload["repricing_id"]})
+    repricing.run_on(payload["repricing_id"])
 
 
 def refresh_prices(_payload: Mapping[str, Any]) -> None:
