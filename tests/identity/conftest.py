@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from email import message_from_bytes, policy
@@ -15,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from pilothouse import clock, embedded
 from pilothouse.db import db, unit_of_work
 from pilothouse.identity.models import User
 from pilothouse.identity.sessions import open_session
@@ -46,37 +41,6 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.create_all()
     close(app)
     return folder / "pilothouse.db"
-
-
-@pytest.fixture(scope="session")
-def broker_url() -> Iterator[str]:
-    """Start a Valkey on a unix socket and return its address."""
-    folder = Path(tempfile.mkdtemp(prefix="ph-"))
-    server = subprocess.Popen(
-        [str(embedded.find_binary()), "--port", "0", "--unixsocket", str(folder / "v.sock"), "--save", "",
-         "--dir", str(folder)], stdout=subprocess.DEVNULL,
-    )
-    url = f"unix://{folder}/v.sock"
-    client = redis.Redis.from_url(url)
-    for _ in range(200):
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            time.sleep(0.02)
-    client.close()
-    yield url
-    server.terminate()
-    server.wait(10)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def fresh_broker(broker_url: str) -> str:
-    """Empty the Valkey and return its address."""
-    with redis.Redis.from_url(broker_url) as client:
-        client.flushall()
-    return broker_url
 
 
 @pytest.fixture
@@ -153,27 +117,6 @@ def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in files]  # type: ignore[misc]
 
     return run
-
-
-class Time:
-    """The time of day, which a test moves on."""
-
-    def __init__(self) -> None:
-        self.at = clock.now()
-
-    def __call__(self) -> int:
-        return self.at
-
-    def pass_by(self, milliseconds: int) -> None:
-        self.at += milliseconds
-
-
-@pytest.fixture
-def time_of_day() -> Iterator[Time]:
-    """Stop the clock; the test moves it."""
-    moving = Time()
-    with clock.replaced(moving):
-        yield moving
 
 
 def csrf(browser: FlaskClient) -> dict[str, str]:

