@@ -1,4 +1,4 @@
-"""Putting a task's exception into words that may be stored and shown: the type, the message, no secret, no SQL."""
+"""Putting an exception into words that may be stored and shown: the type, the message, no secret, no SQL."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ LIMIT = 500  # characters of a reason that is shown in a list
 
 def describe(fault: BaseException) -> str:
     """Return `Type: message`, at most 500 characters, with secrets masked."""
+    message, kind = message_of(fault), type(fault).__name__
+    return (f"{kind}: {message}" if message else kind)[:LIMIT]
+
+
+def message_of(fault: BaseException) -> str:
+    """Return an exception's message with secrets masked, and without the statement where it is the database's."""
     # A database error's own text holds the statement and its parameters, which may be anybody's data.
-    message = str(fault.orig) if isinstance(fault, DBAPIError) else str(fault)
-    kind = type(fault).__name__
-    return clean_text(f"{kind}: {message}" if message else kind)[:LIMIT]
+    return clean_text(str(fault.orig) if isinstance(fault, DBAPIError) else str(fault))
 
 
 def where(fault: BaseException) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
 from flask import Flask
@@ -17,12 +19,14 @@ from flask import Flask
 from pilothouse import clock, logs
 from pilothouse.contract.contributions import Source
 from pilothouse.errors import PilothouseError
-from pilothouse.faults import describe, where
+from pilothouse.faults import describe, message_of, where
 from pilothouse.runtime import runtime
 from pilothouse.signals import Error, ErrorDetail, Execution, Frame, Signal, Step, raw
 
 MOST_WAITING = 5_000  # signals in memory; beyond, the oldest are dropped
 PAUSE_S = 1.0
+MESSAGE = 4_000  # characters of an exception's message
+OUTERMOST, INNERMOST = 50, 150  # frames of an exception that are kept; a bottomless recursion has thousands between them
 SOURCE = Source(client="pilothouse")
 ENVIRONMENT = "pilothouse"  # what all self-reports carry, so that they can be told from the user's own work
 
@@ -34,45 +38,62 @@ class Reporter:
         """Take the application whose ingest stores the signals."""
         self._app = app
         self._waiting: deque[Signal] = deque(maxlen=MOST_WAITING)
-        self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._storing = threading.Lock()
+        self._closed = threading.Event()
         self._pid = 0
 
     def add(self, *signals: Signal) -> None:
         """Report signals; returns at once."""
         self._waiting.extend(signals)
-        if self._pid != os.getpid():
-            with self._lock:
+        if self._pid != os.getpid() and not self._closed.is_set():
+            with self._starting:
                 if self._pid != os.getpid():
-                    threading.Thread(target=self._run, name="self-report", daemon=True).start()
+                    work = (weakref.ref(self), self._closed)
+                    threading.Thread(target=_store_on, args=work, name="self-report", daemon=True).start()
                     self._pid = os.getpid()
 
     def flush(self, *more: Signal) -> int:
         """Store what waits, and `more`, now; returns how many signals were taken."""
-        signals = list(more)
-        while self._waiting and len(signals) < MOST_WAITING:
-            signals.append(self._waiting.popleft())
-        if signals:
-            with self._app.app_context():
-                try:
-                    runtime().ingest.submit(enumerate(signals), SOURCE)
-                except PilothouseError as fault:
-                    logs.get("self_report").warning("dropped", signals=len(signals), reason=fault.detail)
+        with self._storing:
+            signals = list(more)
+            while self._waiting and len(signals) < MOST_WAITING:
+                signals.append(self._waiting.popleft())
+            if signals and not self._closed.is_set():
+                self._store(signals)
         return len(signals)
 
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            pause.wait(PAUSE_S)
+    def close(self) -> None:
+        """Store nothing any more; returns once nothing is under way, so that the database may be let go of."""
+        self._closed.set()
+        with self._storing:
+            self._waiting.clear()
+
+    def _store(self, signals: list[Signal]) -> None:
+        with self._app.app_context():
             try:
-                self.flush()
-            except Exception as fault:  # noqa: BLE001 - the thread must live; the fault is logged
-                logs.get("self_report").error("failed", error=describe(fault), where=where(fault))
+                runtime().ingest.submit(enumerate(signals), SOURCE)
+            except PilothouseError as fault:
+                logs.get("self_report").warning("dropped", signals=len(signals), reason=fault.detail)
+
+
+def _store_on(reporter: weakref.ref[Reporter], closed: threading.Event) -> None:
+    """Store what a reporter collects until it is closed, or gone together with its application."""
+    while not closed.wait(PAUSE_S):
+        found = reporter()
+        if found is None:
+            return
+        try:
+            found.flush()
+        except Exception as fault:  # noqa: BLE001 - the thread must live; the fault is logged
+            logs.get("self_report").error("failed", error=describe(fault), where=where(fault))
+        del found
 
 
 def detail(fault: BaseException) -> ErrorDetail:
     """Make the error of an execution out of an exception; no local variables."""
     return ErrorDetail(
-        error_type=type(fault).__qualname__[:255], message=describe(fault)[:4000], frames=list(_frames(fault)), handled=False
+        error_type=type(fault).__qualname__[:255], message=message_of(fault)[:MESSAGE], frames=list(_frames(fault)), handled=False
     )
 
 
@@ -81,7 +102,7 @@ def failure(fault: BaseException, **fields: Any) -> Error:
     return Error(
         id=clock.new_id(),
         error_type=type(fault).__qualname__[:255],
-        message=describe(fault)[:4000],
+        message=message_of(fault)[:MESSAGE],
         at=clock.now(),
         frames=list(_frames(fault)),
         environment=ENVIRONMENT,
@@ -109,12 +130,18 @@ def step(execution_id: str, name: str, started_at: int, status: str = "succeeded
 
 
 def _frames(fault: BaseException) -> Iterable[Frame]:
+    frames = []
     trace = fault.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        yield Frame(
-            file=code.co_filename, function=code.co_qualname, module=module, line=trace.tb_lineno,
-            in_app=module.startswith("pilothouse"),
-        )  # fmt: skip
+        frames.append(_frame(trace))
         trace = trace.tb_next
+    return frames if len(frames) <= OUTERMOST + INNERMOST else [*frames[:OUTERMOST], *frames[-INNERMOST:]]
+
+
+def _frame(trace: TracebackType) -> Frame:
+    code = trace.tb_frame.f_code
+    module = str(trace.tb_frame.f_globals.get("__name__", ""))
+    return Frame(
+        file=code.co_filename, function=code.co_qualname, module=module, line=trace.tb_lineno,
+        in_app=module.startswith("pilothouse"),
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from flask import Flask, Response, render_template, request
-from jinja2 import TemplateNotFound
+from flask.signals import got_request_exception
 from werkzeug.exceptions import HTTPException
 
 from pilothouse import clock, logs
@@ -18,8 +18,11 @@ from pilothouse.db import explain
 from pilothouse.errors import Invalid, PilothouseError
 from pilothouse.faults import describe as describe_fault
 from pilothouse.faults import where
+from pilothouse.runtime import application
 
 TYPE_BASE = "https://pilothouse.dev/problems/"
+RETRIED = frozenset({429, 503})  # answers that say when to try again
+RETRY_S = 5
 CODES = {
     400: "malformed", 401: "not_signed_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
     408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid", 429: "rate_limited",
@@ -49,11 +52,14 @@ def wants_json() -> bool:
 
 
 def answer(fault: Exception) -> Response:
-    """Turn a fault into its answer; unknown ones are logged with their trace and answered with 500."""
+    """Turn a fault into its answer; unknown ones are told to whoever logs and reports them, and answered with 500."""
     if isinstance(fault, HTTPException) and fault.response is not None and (fault.code or 500) < HTTPStatus.BAD_REQUEST:
         return fault.response  # type: ignore[return-value]
     if isinstance(fault, HTTPException) and fault.code in {301, 302, 303, 307, 308}:
         return fault.get_response()  # type: ignore[return-value]
+    if is_defect(fault):
+        # Flask sends its signal only for faults that have no handler, and this is one
+        got_request_exception.send(application(), _async_wrapper=application().ensure_sync, exception=fault)
     document, headers = describe(fault)
     if wants_json():
         response = Response(msgspec.json.encode(document), document["status"], content_type="application/problem+json")
@@ -61,6 +67,13 @@ def answer(fault: Exception) -> Response:
         response = _page(document)
     response.headers.update(headers)
     return response
+
+
+def is_defect(fault: BaseException) -> bool:
+    """Say whether a fault is neither an answer on purpose nor an outage: somebody has to look at the log."""
+    if isinstance(fault, PilothouseError):
+        return fault.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    return not isinstance(fault, HTTPException) and explain(fault) is None
 
 
 def describe(fault: Exception) -> tuple[dict[str, Any], dict[str, str]]:
@@ -77,7 +90,9 @@ def describe(fault: Exception) -> tuple[dict[str, Any], dict[str, str]]:
     document = _document(fault.code, fault.title, fault.status, fault.detail)
     if isinstance(fault, Invalid):
         document["errors"] = msgspec.to_builtins(fault.errors)
-    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+    headers = {}
+    if fault.retry_after is not None or fault.status in RETRIED:
+        headers["Retry-After"] = str(RETRY_S if fault.retry_after is None else fault.retry_after)
     if fault.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="Pilothouse"'
     return document, headers
@@ -90,8 +105,6 @@ def _document(code: str, title: str, status: int, detail: str) -> dict[str, Any]
 def _page(document: dict[str, Any]) -> Response:
     try:
         return Response(render_template("ph/error.html", problem=document), document["status"])
-    except TemplateNotFound:
-        raise
     except Exception as fault:  # noqa: BLE001 - the error page itself failed (the database is away): plain text still answers
         logs.get("web").error("error_page_failed", request_id=request_id(), error=describe_fault(fault), where=where(fault))
         text = f"{document['status']} {document['title']}\n{document['detail']}\nRequest {document['request_id']}\n"

@@ -11,6 +11,7 @@ from flask.signals import got_request_exception
 from pilothouse import logs
 from pilothouse.faults import describe, where
 from pilothouse.web.problems import request_id
+from pilothouse.web.problems import request_id
 
 BEGUN = "pilothouse_begun"
 QUIET = ("/healthz", "/static")  # asked every few seconds by machines, or once a page by browsers
@@ -44,4 +45,6 @@ def _end(response: Response) -> Response:
 
 
 def _failed(_app: Flask, exception: BaseException, **_: Any) -> None:
-    logs.get("web").error("request_failed", error=describe(exception), where=where(exception))
+    logs.get("web").error(
+        "request_failed", error=describe(exception), where=where(exception), request_id=request_id()
+    )

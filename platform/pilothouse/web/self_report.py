@@ -10,10 +10,8 @@ from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 from flask.signals import got_request_exception
-from werkzeug.exceptions import HTTPException
 
 from pilothouse import clock
-from pilothouse.errors import PilothouseError
 from pilothouse.identity.principal import current_principal
 from pilothouse.runtime import runtime
 from pilothouse.self_report import failure
@@ -59,7 +57,5 @@ def _end(response: Response) -> Response:
 
 
 def _failed(_app: Flask, exception: BaseException, **_: object) -> None:
-    if isinstance(exception, (PilothouseError, HTTPException)):
-        return  # answers on purpose, outages included: those are the health checks' to tell
     rule = request.url_rule.rule if request.url_rule is not None else request.path[:100]
     runtime().reporter.add(failure(exception, workflow=f"pilothouse {request.method} {rule}"[:255], handled=False))

@@ -82,8 +82,8 @@ def make_celery(app: Flask, settings: Settings, registry: Registry) -> Celery:
     celery.steps["worker"].add(Heartbeat)
     for _, task in registry.all("tasks"):
         _register(celery, task)
-    celery.task(name=TICK)(_in_context(app, schedule.tick))
-    celery.task(name=SWEEP)(_in_context(app, lambda: sweep.sweep(Sender(celery))))
+    celery.task(name=TICK, shared=False)(_in_context(app, schedule.tick))
+    celery.task(name=SWEEP, shared=False)(_in_context(app, lambda: sweep.sweep(Sender(celery))))
     return celery
 
 
@@ -103,7 +103,8 @@ def _register(celery: Celery, task: Task) -> None:
         except StoreAway as outage:  # the row is as it was; the sweep sends it again
             logs.get("work").warning("store_away", task=task.name, job_id=job_id, error=outage.detail)
 
-    celery.task(name=task.name, soft_time_limit=task.limit_s, time_limit=task.limit_s + HARD_LIMIT_AFTER_S)(run)
+    limits = {"soft_time_limit": task.limit_s, "time_limit": task.limit_s + HARD_LIMIT_AFTER_S}
+    celery.task(name=task.name, shared=False, **limits)(run)  # a shared one lives on in every later application
 
 
 def _in_context(app: Flask, function: Any) -> Any:
