@@ -226,10 +226,10 @@ class _Transaction:
         try:
             recorded = function(batch)
         except Exception as fault:
+            if explain(fault) is not None:
+                raise  # SQLite has undone the whole transaction by itself, savepoints included
             savepoint.rollback()
             self.deltas = deltas
-            if explain(fault) is not None:
-                raise
             runtime().registry.guard.note(plugin, "record", fault)
             return None
         savepoint.commit()
