@@ -19,11 +19,14 @@ INSERT = Bulk(EXECUTIONS, COLUMNS)
 
 
 def link_executions(batch: Batch) -> None:
-    """Intern the workflows of this batch and note its executions as parents of its children."""
+    """Intern the workflows of this batch and note its executions as parents of its children.
+
+    A source that does not know the workflow yet leaves it empty, which leaves open what an earlier or later report names.
+    """
     _intern_workflows(batch, {signal.workflow for signal in batch.signals})
     for signal in batch.signals:
-        workflow_id = batch.workflows[signal.workflow]
-        batch.links[signal.id] = Link(workflow_id, signal.workflow, signal.agent, signal.environment)
+        workflow_id = batch.workflows.get(signal.workflow)
+        batch.links[signal.id] = Link(workflow_id, signal.workflow or None, signal.agent, signal.environment)
 
 
 def link_children(batch: Batch) -> None:

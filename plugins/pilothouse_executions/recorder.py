@@ -91,7 +91,7 @@ def record_steps(batch: Batch) -> Recorded:
 
 def _report(batch: Batch, signal: Any) -> Row:
     return {
-        "workflow_id": batch.workflows[signal.workflow],
+        "workflow_id": batch.workflows.get(signal.workflow),
         "status": signal.status,
         "trigger": signal.trigger,
         "agent": signal.agent,
