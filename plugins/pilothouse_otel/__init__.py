@@ -1,0 +1,1 @@
+"""OpenTelemetry, Langfuse and openai-agents: their wire formats become Pilothouse's signals."""

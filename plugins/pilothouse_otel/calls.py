@@ -1,0 +1,111 @@
+"""Model calls of one trace become token usage: each call once, sums marked as provisional.
+
+What the same provider call looks like in two spans is told by the response id (the recorder's business), by one being above
+the other, or by the same model and enclosed time. The last counts only for spans that report no usage, from two different
+instrumentations: two calls of one model at the same time are nothing unusual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pilothouse.sdk import StepKind, TokenUsage
+from pilothouse_otel.context import Context, agent_of, user_of
+from pilothouse_otel.failures import ancestors
+from pilothouse_otel.spans import Span
+from pilothouse_otel.usage import NOT_REPORTED, Usage, model_of, provider_of, response_of, tier_of, usage_of
+
+Kinds = Mapping[str, StepKind]
+OPEN_CALLS = 64  # calls that may enclose the next one: more at once are looked at no further
+
+
+def usages_of(spans: Mapping[str, Span], kinds: Kinds, context: Context) -> list[tuple[Span, TokenUsage]]:
+    """Return the usage of one trace's spans, each with its span.
+
+    `kinds` holds the kind of each span that is of an AI dialect; `context` is the trace's.
+    """
+    reported = {key: usage for key in kinds if (usage := usage_of(spans[key].attributes)) is not None}
+    silent = _silent_calls(spans, kinds, reported)
+    wanted = [(spans[key], usage) for key, usage in reported.items()]
+    wanted += [(span, Usage(source=NOT_REPORTED)) for span in silent]
+    return [
+        (span, make_usage(span, usage, spans, kinds=kinds, user=context.user))
+        for span, usage in wanted
+        if span.end is not None
+    ]
+
+
+def make_usage(span: Span, usage: Usage, spans: Mapping[str, Span], *, kinds: Kinds, user: str | None) -> TokenUsage:
+    """Make the usage signal of a span."""
+    model, asked = model_of(span.attributes)
+    return TokenUsage(
+        id=f"{span.trace_id}-{span.span_id}",
+        model=model,
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        provider=provider_of(span.attributes),
+        cached_tokens=usage.cached,
+        cache_write_tokens=usage.cache_write,
+        reasoning_tokens=usage.reasoning,
+        cost_usd=usage.cost,
+        response_id=response_of(span.attributes),
+        execution_id=span.trace_id,
+        agent=_agent(span, spans, kinds),
+        user=user_of(span.attributes) or user,
+        latency_ms=float(max((span.end or 0) - (span.start or 0), 0)) if span.start else None,
+        at=span.end,
+        request_model=asked,
+        service_tier=tier_of(span.attributes),
+        cache_write_1h_tokens=usage.cache_write_1h,
+        usage_source=usage.source,
+        provisional=kinds[span.span_id] != "llm",
+        step_id=span.span_id,
+        parent_id=span.parent_id,
+    )
+
+
+def _agent(span: Span, spans: Mapping[str, Span], kinds: Kinds) -> str | None:
+    """Return the agent that a call belongs to: its own word, else the nearest agent above it."""
+    own = agent_of(span, kinds[span.span_id])
+    if own is not None:
+        return own
+    above = (other for other in ancestors(span, spans) if kinds.get(other.span_id) == "agent")
+    return next((agent for other in above if (agent := agent_of(other, "agent")) is not None), None)
+
+
+def _silent_calls(spans: Mapping[str, Span], kinds: Kinds, reported: Mapping[str, Usage]) -> list[Span]:
+    """Return the calls that report no usage (they failed, or were streamed without it), each once."""
+    calls = {key for key, kind in kinds.items() if kind == "llm"}
+    around: set[str] = set()  # whose call is another span too, below it
+    silent = []
+    for key in calls:
+        around.update(other.span_id for other in ancestors(spans[key], spans) if other.span_id in calls)
+    for key in kinds:
+        if key not in calls or key in reported or key in around:
+            continue
+        if not any(other.span_id in reported and other.span_id in calls for other in ancestors(spans[key], spans)):
+            silent.append(spans[key])
+    return silent
+
+
+def without_twins(usages: Iterable[tuple[Span, TokenUsage]]) -> list[tuple[Span, TokenUsage]]:
+    """Leave out silent calls that another instrumentation reports too, in a span around them in another trace."""
+    kept = []
+    open_calls: dict[str, list[Span]] = {}
+    for span, usage in sorted(usages, key=lambda pair: (pair[0].start or 0, -(pair[0].end or 0))):
+        if usage.usage_source != NOT_REPORTED or usage.response_id is not None:
+            kept.append((span, usage))
+            continue
+        around = open_calls.setdefault(usage.request_model or usage.model, [])
+        around[:] = [other for other in around if (other.end or 0) >= (span.start or 0)][-OPEN_CALLS:]
+        twin = next((other for other in reversed(around) if _encloses(other, span)), None)
+        if twin is None:
+            around.append(span)
+            kept.append((span, usage))
+        else:
+            around.remove(twin)
+    return kept
+
+
+def _encloses(outer: Span, inner: Span) -> bool:
+    return outer.scope != inner.scope and (outer.end or 0) >= (inner.end or 0)

@@ -1,0 +1,101 @@
+"""Whom and what a span belongs to: workflow, agent, user, session, environment and release (dialects.md, field mapping)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pilothouse.sdk import StepKind
+from pilothouse_otel.kinds import OPERATION, TRACELOOP_KIND
+from pilothouse_otel.spans import CONSUMER, SERVER, Attributes, Span
+from pilothouse_otel.values import first_text
+
+USER = (
+    "user.id", "langfuse.user.id", "enduser.id", "traceloop.association.properties.user_id", "gen_ai.user", "llm.user",
+    "ai.telemetry.metadata.userId",
+)  # fmt: skip
+SESSION = (
+    "gen_ai.conversation.id", "session.id", "langfuse.session.id", "traceloop.association.properties.session_id",
+    "traceloop.association.properties.thread_id", "ai.telemetry.metadata.sessionId",
+)  # fmt: skip
+ENVIRONMENT = ("deployment.environment.name", "deployment.environment", "langfuse.environment")
+RELEASE = ("service.version", "langfuse.release")
+_WORKFLOW = ("gen_ai.workflow.name", "langfuse.trace.name", "traceloop.workflow.name", "ai.telemetry.functionId")
+_AGENT = ("gen_ai.agent.name", "agent.name", "agent_name", "graph.node.id", "traceloop.entity.name")
+_TAGS = ("langfuse.trace.metadata.", "langfuse.trace.tags", "traceloop.association.properties.", "ai.telemetry.metadata.",
+         "metadata", "tag.tags", "logfire.tags")  # fmt: skip
+_TRIGGERS = {SERVER: "http", CONSUMER: "queue"}
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one trace beyond its single spans. `tags` are the free ones that people set."""
+
+    workflow: str | None
+    agent: str | None
+    user: str | None
+    session: str | None
+    environment: str | None
+    release: str | None
+    tags: dict[str, Any]
+
+
+def named_workflow(span: Span) -> str | None:
+    """Return the workflow that a span names; any span of a trace may."""
+    named = first_text(span.attributes, _WORKFLOW)
+    if named is None and span.attributes.get(TRACELOOP_KIND) == "workflow":
+        return first_text(span.attributes, ("traceloop.entity.name",))
+    return named
+
+
+def workflow_of_root(span: Span) -> str:
+    """Return the workflow's name as the root span has it: named, the agent that it invokes, or the span's own name."""
+    named = named_workflow(span)
+    if named is None and span.attributes.get(OPERATION) == "invoke_agent":
+        named = first_text(span.attributes, ("gen_ai.agent.name",))
+    return named or first_text({"name": span.name}, ("name",)) or "unnamed"
+
+
+def agent_of(span: Span, kind: StepKind) -> str | None:
+    """Return the agent that a span stands for, or that it says it belongs to."""
+    if kind == "agent":
+        return first_text(span.attributes, _AGENT) or first_text({"name": span.name}, ("name",))
+    return first_text(span.attributes, ("gen_ai.agent.name",))
+
+
+def user_of(attributes: Attributes) -> str | None:
+    """Return the user that a span names."""
+    return first_text(attributes, USER)
+
+
+def trigger_of(span: Span) -> str | None:
+    """Return what set a root span off, where its kind tells."""
+    return first_text(span.attributes, ("faas.trigger",)) or _TRIGGERS.get(span.kind)
+
+
+def context_of(spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> Context:
+    """Return what the spans of one trace, as far as they are in one request, say of it together.
+
+    `kinds` has the spans that are of an AI dialect. Where several name one thing the one nearest to the root counts.
+    """
+    downwards = sorted(spans.values(), key=lambda span: (span.parent_id in spans, span.start or 0))
+    root = downwards[0]
+    ai = [span for span in downwards if span.span_id in kinds]
+    agents = [span for span in ai if kinds[span.span_id] == "agent"] or ai
+    tags: dict[str, Any] = {}
+    for span in reversed(ai):
+        tags.update((name, value) for name, value in span.attributes.items() if name.startswith(_TAGS))
+    return Context(
+        workflow=_first(named_workflow(span) for span in ai),
+        agent=_first(agent_of(span, kinds[span.span_id]) for span in agents),
+        user=_first(user_of(span.attributes) for span in downwards),
+        session=_first(first_text(span.attributes, SESSION) for span in downwards),
+        environment=first_text(root.attributes, ENVIRONMENT) or first_text(root.resource, ENVIRONMENT),
+        release=first_text(root.attributes, ("langfuse.release",)) or first_text(root.resource, RELEASE),
+        tags=tags,
+    )
+
+
+def _first(found: Iterator[str | None]) -> str | None:
+    return next((value for value in found if value is not None), None)

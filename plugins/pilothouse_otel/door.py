@@ -1,0 +1,66 @@
+"""The way of every request through this plugin: how many at once, who it is from, and its signals into ingest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from flask import request
+
+from pilothouse.sdk import PilothouseError, Signal, Source, charge, current_principal, runtime
+from pilothouse_otel.cleaning import scrub
+from pilothouse_otel.spans import Refused
+
+MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however much telemetry comes
+WAIT_S = 2.0  # how long one more request may wait for its turn before it is sent away
+LONGEST_CLIENT = 100
+
+
+class Busy(PilothouseError):
+    """More telemetry than can be worked on; sending it again a little later helps."""
+
+    status, code, title = 503, "busy", "Too much telemetry at once"
+
+
+class Door:
+    """Lets in so many requests at once; one an application."""
+
+    def __init__(self, most: int = MOST_AT_ONCE, wait_s: float = WAIT_S) -> None:
+        """Take how many work at once, and how long (seconds) one more may wait."""
+        self._places = threading.BoundedSemaphore(most)
+        self._wait_s = wait_s
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Take a place for the time of the block. Raises Busy where none comes free in time."""
+        if not self._places.acquire(timeout=self._wait_s):
+            raise Busy("Too many batches are being stored; send this one again.", retry_after=1)
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+def submit(items: Sequence[tuple[int, Signal]], refused: Refused | None = None) -> Refused:
+    """Clean, count and store signals; returns what was refused, together with what was before."""
+    refused = refused or Refused()
+    principal = current_principal()
+    if not items or principal is None:
+        return refused
+    charge(principal.id, len(items))
+    outcome = runtime().ingest.submit(scrub(list(items)), Source(principal.token_id, client_name()))
+    places: dict[int, str] = {}
+    for rejection in outcome.rejected:
+        places.setdefault(rejection.index, rejection.errors[0].message if rejection.errors else "refused")
+    for place in sorted(places):
+        refused.add(places[place])
+    return refused
+
+
+def client_name() -> str:
+    """Return the name by which the sending library introduces itself."""
+    name = request.headers.get("X-Langfuse-Sdk-Name")
+    version = request.headers.get("X-Langfuse-Sdk-Version", "")
+    told = f"langfuse-{name} {version}".strip() if name else request.headers.get("User-Agent", "")
+    return told[:LONGEST_CLIENT]

@@ -1,0 +1,74 @@
+"""What kind of step a span is, in every dialect (dialects.md, field mapping: agent, step / tool)."""
+
+from __future__ import annotations
+
+from pilothouse.sdk import StepKind
+from pilothouse_otel.spans import Attributes, Span
+
+LANGFUSE_TYPE = "langfuse.observation.type"
+OPENINFERENCE_KIND = "openinference.span.kind"
+TRACELOOP_KIND = "traceloop.span.kind"
+OPERATION = "gen_ai.operation.name"
+VERCEL_OPERATION = "ai.operationId"
+LOGFIRE_TYPE = "logfire.span_type"
+
+OBSERVATIONS: dict[str, StepKind] = {
+    "generation": "llm", "embedding": "llm", "agent": "agent", "tool": "tool", "retriever": "retrieval", "chain": "task",
+    "span": "task", "evaluator": "task", "guardrail": "task", "event": "other",
+}  # fmt: skip
+_OPENINFERENCE: dict[str, StepKind] = {
+    "LLM": "llm", "EMBEDDING": "llm", "AGENT": "agent", "TOOL": "tool", "RETRIEVER": "retrieval", "RERANKER": "retrieval",
+    "CHAIN": "task", "GUARDRAIL": "task", "EVALUATOR": "task", "PROMPT": "task",
+}  # fmt: skip
+_TRACELOOP: dict[str, StepKind] = {"workflow": "task", "task": "task", "agent": "agent", "tool": "tool"}
+_OPERATIONS: dict[str, StepKind] = {
+    "chat": "llm", "text_completion": "llm", "completion": "llm", "generate_content": "llm", "embeddings": "llm",
+    "responses": "llm", "image_generation": "llm", "invoke_agent": "agent", "create_agent": "agent", "invoke_workflow": "task",
+    "execute_tool": "tool", "execute_task": "task", "retrieval": "retrieval", "handoff": "other",
+}  # fmt: skip
+_KINDS = (
+    (LANGFUSE_TYPE, OBSERVATIONS), (OPENINFERENCE_KIND, _OPENINFERENCE), (TRACELOOP_KIND, _TRACELOOP), (OPERATION, _OPERATIONS),
+)  # fmt: skip
+# of model calls before there were operations
+_MODEL_MARKS = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.type")
+
+_FAMILIES = (
+    "gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.", "ai.", "logfire.", "input.", "output.", "embedding.",
+    "pydantic_ai.", "operation.cost",
+)  # fmt: skip
+
+
+def kind_of(span: Span) -> StepKind:
+    """Return the kind of step that a span is."""
+    attributes = span.attributes
+    for name, kinds in _KINDS:
+        value = attributes.get(name)
+        if value is not None and (kind := kinds.get(str(value))) is not None:
+            return kind
+    if VERCEL_OPERATION in attributes:
+        return _vercel(str(attributes[VERCEL_OPERATION]))
+    if OPERATION not in attributes and any(mark in attributes for mark in _MODEL_MARKS):
+        return "llm"
+    return "other"
+
+
+def is_plain(attributes: Attributes) -> bool:
+    """Say whether a span is of no AI dialect: of such only what every span has is read."""
+    return not any(name.startswith(_FAMILIES) for name in attributes)
+
+
+def _vercel(operation: str) -> StepKind:
+    """Read the AI SDK's operation: `ai.generateText.doGenerate` is a call, `ai.generateText` the loop around its calls."""
+    if operation == "ai.toolCall":
+        return "tool"
+    return "llm" if ".do" in operation else "task"
+
+
+def is_log(attributes: Attributes) -> bool:
+    """Say whether a span only notes that something happened: it has a moment, no duration."""
+    return attributes.get(LOGFIRE_TYPE) == "log" or attributes.get(LANGFUSE_TYPE) == "event"
+
+
+def is_pending(attributes: Attributes) -> bool:
+    """Say whether a span announces another one that still runs."""
+    return attributes.get(LOGFIRE_TYPE) == "pending_span"

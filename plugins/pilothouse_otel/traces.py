@@ -1,0 +1,189 @@
+"""A trace becomes an execution, its spans become steps, its failures errors, its model calls token usage.
+
+A trace arrives in pieces, children first. Whatever comes without the root span reports the execution as running, with what
+is known of it; the root span fills in the rest. Every id follows from the ids of trace and span, so that a piece that
+arrives twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from pilothouse.sdk import DAY, EventSignal, Execution, Signal, Status, Step, StepKind, raw
+from pilothouse_otel.calls import usages_of, without_twins
+from pilothouse_otel.content import input_of, is_content, output_of, without_content
+from pilothouse_otel.context import Context, context_of, trigger_of, workflow_of_root
+from pilothouse_otel.failures import EXCEPTION_EVENT, errors_of, has_failed, make_error
+from pilothouse_otel.kinds import is_log, is_pending, is_plain, kind_of
+from pilothouse_otel.limits import LONGEST_NAME
+from pilothouse_otel.spans import CONSUMER, KINDS, REMOTE, REMOTE_KNOWN, SERVER, Refused, Span
+from pilothouse_otel.values import cut, first_text
+
+NOTHING = msgspec.Raw()
+PENDING_PARENT = "logfire.pending_parent_id"
+NO_SPAN = "0" * 16
+UNNAMED = "unnamed"
+CHUNKS = ".chunk"  # the end of the names of events that only say that a piece of a stream came
+
+Item = tuple[int, Signal]
+Spans = Mapping[str, Span]
+
+
+def translate(spans: Iterable[Span], now: int, refused: Refused) -> list[Item]:
+    """Return the signals of a request's spans, each with the place of its span. `now` is in Unix ms."""
+    traces: dict[str, dict[str, Span]] = {}
+    items: list[Item] = []
+    for span in spans:
+        if max(span.start or 0, span.end or 0) > now + DAY:
+            refused.add("a span lies more than 24 hours in the future")
+        elif is_pending(span.attributes):
+            items += _pending(span)
+        else:
+            traces.setdefault(span.trace_id, {})[span.span_id] = span
+    usages = []
+    for trace in traces.values():
+        kinds = {key: kind_of(span) for key, span in trace.items() if not is_plain(span.attributes)}
+        context = context_of(trace, kinds)
+        items += _executions(trace, context)
+        items += ((span.place, _step(span, kinds.get(key))) for key, span in trace.items())
+        items += ((span.place, make_error(failure, span, context)) for span, failure in errors_of(trace))
+        items += ((trace[key].place, _event(trace[key], context)) for key in kinds if is_log(trace[key].attributes))
+        usages += usages_of(trace, kinds, context)
+    items += ((span.place, usage) for span, usage in without_twins(usages))
+    return items
+
+
+def _executions(spans: Spans, context: Context) -> Iterator[Item]:
+    """Report the execution: by its root spans, else as running."""
+    roots = [span for span in spans.values() if _is_root(span, spans)]
+    for span in roots:
+        yield span.place, _finished(span, context)
+    if not roots:
+        span = next(iter(spans.values()))
+        yield span.place, _running(span, context)
+
+
+def _is_root(span: Span, spans: Spans) -> bool:
+    """Say whether a span is where this program's part of the trace begins: its parent, if any, is elsewhere."""
+    if span.parent_id is None or span.attributes.get("langfuse.internal.is_app_root") is True:
+        return True
+    if span.flags & REMOTE_KNOWN:
+        return bool(span.flags & REMOTE)
+    return span.kind in {SERVER, CONSUMER} and span.parent_id not in spans
+
+
+def _finished(span: Span, context: Context) -> Execution:
+    return Execution(
+        id=span.trace_id,
+        workflow=workflow_of_root(span),
+        status=_status(span),
+        started_at=span.start,
+        finished_at=_end(span),
+        trigger=trigger_of(span),
+        agent=context.agent,
+        user=context.user,
+        session=context.session,
+        environment=context.environment,
+        release=context.release,
+        input=input_of(span),
+        output=output_of(span),
+        attributes=_run_attributes(span, context),
+    )
+
+
+def _running(span: Span, context: Context) -> Execution:
+    """Report what is known before the root span has come; an empty workflow leaves the name open."""
+    return Execution(
+        id=span.trace_id,
+        workflow=context.workflow or "",
+        status="running",
+        agent=context.agent,
+        user=context.user,
+        session=context.session,
+        environment=context.environment,
+        release=context.release,
+        attributes=_run_attributes(span, context),
+    )
+
+
+def _run_attributes(span: Span, context: Context) -> msgspec.Raw:
+    attributes = {**span.resource, **context.tags}
+    return raw(attributes) if attributes else NOTHING
+
+
+def _step(span: Span, kind: StepKind | None) -> Step:
+    """Make the step of a span; `kind` is None for a span of no AI dialect, in which no content is looked for."""
+    return Step(
+        id=span.span_id,
+        execution_id=span.trace_id,
+        name=cut(span.name, LONGEST_NAME) or UNNAMED,
+        kind=kind or "other",
+        parent_id=span.parent_id,
+        status=_status(span),
+        started_at=span.start,
+        finished_at=_end(span),
+        input=NOTHING if kind is None else input_of(span),
+        output=NOTHING if kind is None else output_of(span),
+        attributes=_step_attributes(span, plain=kind is None),
+    )
+
+
+def _step_attributes(span: Span, *, plain: bool) -> msgspec.Raw:
+    attributes = dict(span.attributes) if plain else without_content(span.attributes)
+    attributes["otel.scope.name"] = span.scope
+    if 0 < span.kind < len(KINDS):
+        attributes["otel.span.kind"] = KINDS[span.kind]
+    if span.message:
+        attributes["otel.status_description"] = cut(span.message)
+    if span.events:
+        events = [
+            {"name": event.name, "at": event.at, "attributes": event.attributes}
+            for event in span.events
+            if event.name != EXCEPTION_EVENT and not event.name.endswith(CHUNKS) and not is_content(event.name)
+        ]
+        if events:
+            attributes["otel.events"] = events
+    return raw(attributes)
+
+
+def _status(span: Span) -> Status:
+    if span.end is None:
+        return "running"
+    return "failed" if has_failed(span) else "succeeded"
+
+
+def _end(span: Span) -> int | None:
+    """Return when a span ended: not before it started, whatever its clock says."""
+    return span.end if span.end is None or span.start is None else max(span.end, span.start)
+
+
+def _pending(span: Span) -> Iterator[Item]:
+    """Open the step that a pending span announces: it is the pending one's parent."""
+    real, above = span.parent_id, span.attributes.get(PENDING_PARENT)
+    if real is None:
+        return
+    parent = above if isinstance(above, str) and len(above) == len(NO_SPAN) and above != NO_SPAN else None
+    running = msgspec.structs.replace(span, span_id=real, parent_id=parent, end=None, events=[])
+    kinds = {} if is_plain(span.attributes) else {real: kind_of(running)}
+    context = context_of({real: running}, kinds)
+    report = _finished(running, context) if parent is None else _running(running, context)
+    yield span.place, report
+    yield span.place, _step(running, kinds.get(real))
+
+
+def _event(span: Span, context: Context) -> EventSignal:
+    """Make the event of a span that only notes that something happened."""
+    return EventSignal(
+        id=f"{span.trace_id}-{span.span_id}",
+        name=cut(span.name, LONGEST_NAME) or UNNAMED,
+        component=first_text(span.resource, ("service.name",)),
+        user=context.user,
+        session=context.session,
+        ok=not has_failed(span),
+        at=span.start,
+        properties=raw({**without_content(span.attributes), "execution_id": span.trace_id, "step_id": span.span_id}),
+    )
+
+

@@ -1,0 +1,251 @@
+"""The tokens that a span reports, by the normaliser's rules (dialects.md): which fields, and what includes what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from pilothouse_otel.spans import Attributes
+from pilothouse_otel.values import amount, first_text, first_whole, whole
+
+LANGFUSE_USAGE, LANGFUSE_COST = "langfuse.observation.usage_details", "langfuse.observation.cost_details"
+
+# One row a figure: the newest name first, each with the source that it tells of.
+_PROMPT = {
+    "gen_ai.usage.input_tokens": "gen_ai", "gen_ai.usage.prompt_tokens": "gen_ai", "llm.token_count.prompt": "openinference",
+    "llm.usage.prompt_tokens": "llm", "ai.usage.inputTokens": "vercel-ai", "ai.usage.promptTokens": "vercel-ai",
+}  # fmt: skip
+_COMPLETION = {
+    "gen_ai.usage.output_tokens": "gen_ai", "gen_ai.usage.completion_tokens": "gen_ai",
+    "llm.token_count.completion": "openinference", "llm.usage.completion_tokens": "llm", "ai.usage.outputTokens": "vercel-ai",
+    "ai.usage.completionTokens": "vercel-ai",
+}  # fmt: skip
+_TOTAL = {
+    "gen_ai.usage.total_tokens": "gen_ai", "llm.token_count.total": "openinference", "llm.usage.total_tokens": "llm",
+    "ai.usage.totalTokens": "vercel-ai", "ai.usage.tokens": "vercel-ai",
+}  # fmt: skip
+_CACHED = (
+    "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.input_tokens.cached",
+    "gen_ai.usage.details.cache_read_tokens", "gen_ai.usage.details.cache_read_input_tokens",
+    "llm.token_count.prompt_details.cache_read", "llm.usage.cache_read_input_tokens",
+    "ai.usage.inputTokenDetails.cacheReadTokens", "ai.usage.cachedInputTokens",
+)  # fmt: skip
+_CACHE_WRITE = (
+    "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.input_tokens.cache_write",
+    "gen_ai.usage.details.cache_write_tokens", "gen_ai.usage.details.cache_creation_input_tokens",
+    "llm.token_count.prompt_details.cache_write", "llm.usage.cache_creation_input_tokens",
+    "ai.usage.inputTokenDetails.cacheWriteTokens",
+)  # fmt: skip
+_REASONING = (
+    "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
+    "gen_ai.usage.details.reasoning_tokens", "llm.token_count.completion_details.reasoning", "llm.usage.reasoning_tokens",
+    "ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens",
+)  # fmt: skip
+_CACHE_WRITE_1H = ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",)
+_COST = ("operation.cost", "gen_ai.usage.cost", "llm.cost.total")
+ANSWERED = (
+    "gen_ai.response.model", "llm.response.model_name", "ai.response.model", "langfuse.observation.model.name",
+    "llm.model_name", "embedding.model_name",
+)  # fmt: skip
+ASKED = (
+    "gen_ai.request.model", "llm.request.model_name", "ai.model.id", "model_name",
+    "traceloop.association.properties.ls_model_name",
+)  # fmt: skip
+_PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider")
+_RESPONSE = ("gen_ai.response.id", "ai.response.id")
+_TIER = ("openai.response.service_tier", "gen_ai.openai.response.service_tier", "anthropic.response.service_tier")
+UNKNOWN_MODEL = "unknown"
+NOT_REPORTED = "none"  # the source of a call that told no usage
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a span says of tokens. `prompt` includes cached and cache-write tokens, `completion` includes reasoning."""
+
+    source: str
+    prompt: int = 0
+    completion: int = 0
+    cached: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    cost: str | None = None
+
+    @property
+    def total(self) -> int:
+        """All tokens."""
+        return self.prompt + self.completion
+
+
+def usage_of(attributes: Attributes) -> Usage | None:
+    """Return the usage that a span reports; None where it reports none."""
+    if LANGFUSE_USAGE in attributes:
+        found = usage_of_details(_object(attributes[LANGFUSE_USAGE]), "langfuse")
+        if found is not None:
+            return msgspec.structs.replace(found, cost=_cost_of_details(attributes, found))
+    prompt, source = _pick(attributes, _PROMPT)
+    completion, other = _pick(attributes, _COMPLETION)
+    total, of_total = _pick(attributes, _TOTAL)
+    if prompt is None and completion is None and total is None:
+        return None
+    if prompt is None and total is not None:
+        prompt = max(total - (completion or 0), 0)
+    return complete(
+        Usage(
+            source=source or other or of_total,
+            prompt=prompt or 0,
+            completion=completion or 0,
+            cached=first_whole(attributes, _CACHED),
+            cache_write=first_whole(attributes, _CACHE_WRITE),
+            cache_write_1h=first_whole(attributes, _CACHE_WRITE_1H),
+            reasoning=first_whole(attributes, _REASONING),
+            cost=cost_text(first_amount(attributes, _COST), (prompt or 0) + (completion or 0)),
+        )
+    )
+
+
+def complete(usage: Usage) -> Usage:
+    """Make the whole hold its parts: where they are more than it, the source counted them beside it."""
+    parts = (usage.cached or 0) + (usage.cache_write or 0)
+    return msgspec.structs.replace(
+        usage,
+        prompt=usage.prompt + parts if parts > usage.prompt else usage.prompt,
+        completion=usage.completion + usage.reasoning if (usage.reasoning or 0) > usage.completion else usage.completion,  # type: ignore[operator]
+        cache_write_1h=min(usage.cache_write_1h, usage.cache_write or 0) if usage.cache_write_1h is not None else None,
+    )
+
+
+def usage_of_details(details: Mapping[str, Any], source: str) -> Usage | None:
+    """Read a usage object as Langfuse takes it: a provider's own body, or parts that exclude each other."""
+    for prompt, completion in (("prompt_tokens", "completion_tokens"), ("promptTokens", "completionTokens")):
+        if prompt in details or completion in details:
+            return _inclusive(details, (prompt, completion), source)
+    if "input_tokens" in details or "output_tokens" in details:
+        if "input_tokens_details" in details or "output_tokens_details" in details:
+            return _inclusive(details, ("input_tokens", "output_tokens"), source)
+        return _anthropic(details, source)
+    return _exclusive(details, source)
+
+
+def _inclusive(details: Mapping[str, Any], names: tuple[str, str], source: str) -> Usage:
+    """OpenAI's bodies, old and new: input includes what was cached."""
+    prompt, completion = names
+    of_prompt = _object(details.get(f"{prompt}_details"))
+    of_completion = _object(details.get(f"{completion}_details"))
+    return complete(
+        Usage(
+            source=source,
+            prompt=whole(details.get(prompt)) or 0,
+            completion=whole(details.get(completion)) or 0,
+            cached=first_whole(of_prompt, ("cached_tokens",)),
+            cache_write=first_whole(of_prompt, ("cache_write_tokens",)),
+            reasoning=first_whole(of_completion, ("reasoning_tokens",)),
+        )
+    )
+
+
+def _anthropic(details: Mapping[str, Any], source: str) -> Usage:
+    """Anthropic's body: input excludes what was cached and what was written to the cache."""
+    cached = first_whole(details, ("cache_read_input_tokens",))
+    written = first_whole(details, ("cache_creation_input_tokens",))
+    return Usage(
+        source=source,
+        prompt=(whole(details.get("input_tokens")) or 0) + (cached or 0) + (written or 0),
+        completion=whole(details.get("output_tokens")) or 0,
+        cached=cached,
+        cache_write=written,
+    )
+
+
+def _exclusive(details: Mapping[str, Any], source: str) -> Usage | None:
+    """Langfuse's own parts: `input`, `output` and any number of finer ones beside them."""
+    counts = {str(name): count for name, value in details.items() if (count := whole(value)) is not None}
+    parts = {name: count for name, count in counts.items() if "cost" not in name.lower()}
+    inputs = {name: count for name, count in parts.items() if name.startswith(("input", "cache"))}
+    outputs = {name: count for name, count in parts.items() if name.startswith("output")}
+    if not inputs and not outputs:
+        total = parts.get("total")
+        return Usage(source=source, prompt=total) if total is not None else None
+    return Usage(
+        source=source,
+        prompt=sum(inputs.values()),
+        completion=sum(outputs.values()),
+        cached=_sum(inputs, ("cache_read", "cached")),
+        cache_write=_sum(inputs, ("cache_creation", "cache_write")),
+        reasoning=_sum(outputs, ("reasoning",)),
+    )
+
+
+def _sum(parts: Mapping[str, int], marks: tuple[str, ...]) -> int | None:
+    found = [count for name, count in parts.items() if any(mark in name for mark in marks)]
+    return sum(found) if found else None
+
+
+def _cost_of_details(attributes: Attributes, usage: Usage) -> str | None:
+    details = _object(attributes.get(LANGFUSE_COST))
+    costs = [cost for name, value in details.items() if name != "total" and (cost := amount(value)) is not None]
+    return cost_text(amount(details.get("total")) or (sum(costs) if costs else None), usage.total)
+
+
+def cost_text(cost: float | None, tokens: int) -> str | None:
+    """Return a cost in USD as decimal text; one of 0 for tokens that were used is an unknown one."""
+    if cost is None or (cost == 0 and tokens > 0):
+        return None
+    return f"{cost:.9f}"
+
+
+def first_amount(attributes: Attributes, names: Sequence[str]) -> float | None:
+    """Return the first of the attributes that is an amount."""
+    return next((found for name in names if (found := amount(attributes.get(name))) is not None), None)
+
+
+def model_of(attributes: Attributes) -> tuple[str, str | None]:
+    """Return the model that answered, else the one that was asked for, and the latter where it differs."""
+    asked = first_text(attributes, ASKED)
+    answered = first_text(attributes, ANSWERED)
+    return answered or asked or UNKNOWN_MODEL, asked if asked != answered and answered is not None else None
+
+
+def provider_of(attributes: Attributes) -> str | None:
+    """Return the provider in lower case; the AI SDK adds the interface to it (`openai.chat`)."""
+    found = first_text(attributes, _PROVIDER)
+    if found is None:
+        return None
+    return found.lower().partition(".")[0] if "ai.operationId" in attributes else found.lower()
+
+
+def tier_of(attributes: Attributes) -> str | None:
+    """Return the service tier that answered."""
+    return first_text(attributes, _TIER)
+
+
+def response_of(attributes: Attributes) -> str | None:
+    """Return the provider's id of the answer; OpenInference has it inside of the answer only."""
+    found = first_text(attributes, _RESPONSE)
+    body = attributes.get("output.value")
+    if found is None and isinstance(body, str) and body.startswith("{") and "openinference.span.kind" in attributes:
+        answer = _object(body)
+        found = first_text(answer, ("id",)) if isinstance(answer.get("id"), str) else None
+    return found
+
+
+def _pick(attributes: Attributes, names: Mapping[str, str]) -> tuple[int | None, str]:
+    for name, source in names.items():
+        if name in attributes:
+            count = whole(attributes[name])
+            if count is not None:
+                return count, source
+    return None, ""
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return a map that is one already or stands in JSON text; an empty one for all else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
