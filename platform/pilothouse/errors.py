@@ -52,6 +52,12 @@ class CsrfFailed(Forbidden):
     code, title = "csrf", "The CSRF token is missing or wrong"
 
 
+class BudgetUsedUp(Forbidden):
+    """A hard budget is spent; `retry_after` is when its next period begins."""
+
+    code, title = "budget_used_up", "The budget is used up"
+
+
 class NotFound(PilothouseError):
     """No such thing, or none that the caller may see."""
 

@@ -51,6 +51,7 @@ from pilothouse.db import (
     unit_of_work,
 )
 from pilothouse.errors import (
+    BudgetUsedUp,
     Conflict,
     FieldError,
     Forbidden,
@@ -110,7 +111,7 @@ from pilothouse.work.mail import send as send_mail
 
 __all__ = [
     "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "QUARTER", "SECOND", "AdminView",
-    "ApiBlueprint", "Ask", "Batch", "BeatEntry", "Bucket", "Bulk", "Chart", "Command", "Conflict",
+    "ApiBlueprint", "Ask", "Batch", "BeatEntry", "Bucket", "BudgetUsedUp", "Bulk", "Chart", "Command", "Conflict",
     "ConsoleModelView", "ConsoleView", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal",
     "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit",
     "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment",

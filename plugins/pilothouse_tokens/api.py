@@ -23,7 +23,7 @@ from pilothouse.sdk import (
     to_rfc3339,
     to_usd,
 )
-from pilothouse_tokens import price_api, queries
+from pilothouse_tokens import budget_api, price_api, queries
 from pilothouse_tokens.models import TokenUsageRow
 from pilothouse_tokens.periods import MOST_BUCKETS, Interval, bucket_end, bucket_starts, interval_for
 from pilothouse_tokens.permissions import VIEW
@@ -161,6 +161,7 @@ def blueprint() -> ApiBlueprint:
     bp.get("/tokens/records", permission=VIEW)(list_records)
     bp.get("/tokens/export.csv", permission=VIEW)(export)
     price_api.add_routes(bp)
+    budget_api.add_routes(bp)
     return bp
 
 

@@ -18,13 +18,15 @@ from pilothouse.sdk import (
     Permission,
     Price,
     Recorder,
+    Reservation,
     Setting,
+    Spend,
     Task,
     TokenUsage,
     hookimpl,
     roles_from,
 )
-from pilothouse_tokens import api, counting, pricing, recorder, repricing, tasks
+from pilothouse_tokens import api, budgets, counting, pricing, recorder, repricing, tasks
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
 from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
@@ -74,6 +76,12 @@ def pilothouse_price(usage: TokenUsage) -> Price | None:
 
 
 @hookimpl
+def pilothouse_reserve(spend: Spend) -> Reservation | None:
+    """Set money aside for a call in the hard budgets that it belongs to."""
+    return budgets.reserve(spend)
+
+
+@hookimpl
 def pilothouse_measures() -> Iterable[Measure]:
     """Return the measures."""
     return counting.measures()
@@ -102,6 +110,7 @@ def pilothouse_tasks() -> Iterable[Task]:
         Task("tokens.expire", tasks.expire, transaction=False),
         Task(repricing.TASK, tasks.reprice, transaction=False),
         Task("tokens.refresh_prices", tasks.refresh_prices),
+        Task("tokens.check_budgets", tasks.check_budgets),
     ]
 
 
@@ -109,6 +118,7 @@ def pilothouse_tasks() -> Iterable[Task]:
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
     return [
+        BeatEntry("tokens.check_budgets", "tokens.check_budgets", every_s=10),
         BeatEntry("tokens.expire", "tokens.expire", every_s=600),
         BeatEntry("tokens.refresh_prices", "tokens.refresh_prices", every_s=600),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilothouse.sdk import DAY, now, runtime, unit_of_work
-from pilothouse_tokens import repricing, service
+from pilothouse_tokens import budgets, repricing, service
 
 EXPIRE_ROWS = 2_000  # rows a transaction deletes: it holds the writers' lock for some 20 ms
 EXPIRE_STEPS = 200  # transactions a run makes; what is left waits for the next one
@@ -29,3 +29,8 @@ def reprice(payload: Mapping[str, Any]) -> None:
 def refresh_prices(_payload: Mapping[str, Any]) -> None:
     """Price what was unpriced where a newer price book knows it."""
     repricing.start_for_known()
+
+
+def check_budgets(_payload: Mapping[str, Any]) -> None:
+    """Tell of every level that a budget has reached and nobody was told of."""
+    budgets.check()

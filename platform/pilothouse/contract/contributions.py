@@ -308,7 +308,13 @@ class Spend:
 
 
 class Reservation(Protocol):
-    """Money set aside for a call; settled with the true cost or released."""
+    """Money set aside for a call; settled with the true cost or released.
+
+    Record the call's usage with the reservation's `id` as its own id: it then takes the reservation's place in the same
+    transaction, and no cent is counted twice or not at all. Settle or release outside of any unit of work.
+    """
+
+    id: str
 
     def settle(self, cost_nano: int) -> None:
         """Replace the estimate by what the call cost."""

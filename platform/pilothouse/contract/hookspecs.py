@@ -235,7 +235,7 @@ def pilothouse_price(usage: TokenUsage) -> c.Price | None:
 
 @hookspec(firstresult=True)
 def pilothouse_reserve(spend: c.Spend) -> c.Reservation | None:
-    """Set money aside for a call, or raise Forbidden where a hard budget is used up; None where no budget applies.
+    """Set money aside for a call, or raise BudgetUsedUp where a hard budget is spent; None where no budget applies.
 
     Example: `return budgets.reserve(spend)`
     """

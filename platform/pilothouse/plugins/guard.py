@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pilothouse import clock, logs
+from pilothouse.errors import Forbidden
 from pilothouse.faults import describe, where
 
 TRIES = 5
@@ -41,12 +42,17 @@ class Guard:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def call(self, plugin: str, what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call the function and return its result. Raises PluginFailed where it raises or rests."""
+        """Call the function and return its result. Raises PluginFailed where it raises or rests.
+
+        A refusal (Forbidden) is an answer and no failure: it passes through, as the hook `pilothouse_reserve` needs it.
+        """
         seen = self.failures.get((plugin, what))
         if seen is not None and seen.resting_until > clock.now():
             raise PluginFailed(f"{plugin} rests after failing {TRIES} times: {seen.last_reason}")
         try:
             result = function(*args, **kwargs)
+        except Forbidden:
+            raise
         except Exception as fault:
             self.note(plugin, what, fault)
             raise PluginFailed(f"{plugin}: {what} failed") from fault
