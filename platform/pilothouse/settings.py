@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,14 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from pilothouse.errors import SettingsError
+
+MASTER_KEY_BYTES = 32  # AES-256
+SECRET_KEY_CHARS = 32  # 128 bits as hex: what a signing key needs at least
+LONGEST_DURATION = 3_650 * 86_400_000  # ms; beyond ten years a duration is a slip, and far beyond it leaves 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +66,24 @@ def duration(value: str) -> int:
     number, unit = (value[:-1], units[value[-1]]) if value[-1:] in units else (value, 1_000)
     if not number.isascii() or not number.isdigit() or int(number) == 0:
         raise ValueError("must be a duration such as 90s, 30m, 12h or 2d")
+    if int(number) * unit > LONGEST_DURATION:
+        raise ValueError("must be a duration of at most 3650d")
     return int(number) * unit
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """Read a URL of one of the schemes, without a slash at its end."""
+    """Read a URL of one of the schemes that names a host (or a socket's path), without a slash at its end."""
 
     def parse(value: str) -> str:
-        if urlsplit(value).scheme not in schemes:
+        try:
+            parts = urlsplit(value)
+            named = parts.path.strip("/") if parts.scheme == "unix" else parts.hostname and parts.port != 0
+        except ValueError:  # whose own words may hold a part of the password
+            raise ValueError("must be a URL") from None
+        if parts.scheme not in schemes or not value.startswith(f"{parts.scheme}://"):
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        if not named:
+            raise ValueError("must name a host, such as https://console.example.com")
         return value.rstrip("/")
 
     return parse
@@ -74,14 +91,34 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 def secret_key(value: str) -> str:
     """Read the secret key; short ones are refused, since it signs cookies and CSRF tokens."""
-    if len(value) < 32:  # 128 bits as hex: what a signing key needs at least
+    if len(value) < SECRET_KEY_CHARS:
         raise ValueError("must have at least 32 characters")
     return value
+
+
+def master_keys(value: str) -> tuple[str, ...]:
+    """Read master keys separated by commas; each must be 32 bytes in base64."""
+    keys = names(value)
+    try:
+        sizes = {len(base64.b64decode(key, validate=True)) for key in keys}
+    except ValueError:
+        sizes = {0}
+    if sizes != {MASTER_KEY_BYTES}:
+        raise ValueError("must hold keys of 32 bytes in base64, such as `openssl rand -base64 32` prints")
+    return keys
 
 
 def names(value: str) -> tuple[str, ...]:
     """Read names separated by commas."""
     return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def folder(value: str) -> Path:
+    """Read the path of a folder; it need not exist."""
+    try:
+        return Path(value).expanduser().resolve()
+    except RuntimeError:
+        raise ValueError("starts with the home folder of a user who does not exist") from None
 
 
 def _database_in_data_dir(values: Mapping[str, Any]) -> str:
@@ -92,11 +129,18 @@ def _database_url(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     if not separator or scheme not in {"sqlite", "postgres", "postgresql", "postgresql+psycopg"}:
         raise ValueError("must start with sqlite:/// or postgresql://")
-    return value if scheme == "sqlite" else f"postgresql+psycopg://{rest}"
+    address = value if scheme == "sqlite" else f"postgresql+psycopg://{rest}"
+    try:
+        parsed = make_url(address)
+    except (ArgumentError, ValueError):  # whose own words hold the password
+        raise ValueError("must be a URL, such as postgresql://user:password@host:5432/name") from None
+    if scheme == "sqlite" and (parsed.host or parsed.database in {None, "", ":memory:"}):
+        raise ValueError("must name a file, such as sqlite:////var/lib/pilothouse/pilothouse.db")
+    return address
 
 
 CORE_SETTINGS = (
-    Setting("PILOTHOUSE_DATA_DIR", lambda v: Path(v).expanduser().resolve(), lambda _: Path("pilothouse-data").resolve(),
+    Setting("PILOTHOUSE_DATA_DIR", folder, lambda _: Path("pilothouse-data").resolve(),
             "Folder for the database, secrets, mails and the embedded broker"),
     Setting("PILOTHOUSE_DATABASE_URL", _database_url, _database_in_data_dir,
             "sqlite:///FILE or postgresql://...; a SQLite file in the data folder if unset", secret=True),
@@ -104,7 +148,7 @@ CORE_SETTINGS = (
             "redis://... of Valkey or Redis; `pilothouse up` starts an embedded Valkey if unset", secret=True),
     Setting("PILOTHOUSE_SECRET_KEY", secret_key, None,
             "Signs cookies and CSRF tokens; made by `pilothouse up`, required elsewhere", secret=True),
-    Setting("PILOTHOUSE_MASTER_KEYS", names, (),
+    Setting("PILOTHOUSE_MASTER_KEYS", master_keys, (),
             "Master keys of the vault, newest first, each 32 bytes in base64; made by `pilothouse up`", secret=True),
     Setting("PILOTHOUSE_BASE_URL", url("http", "https"), "http://127.0.0.1:8080",
             "The address that links in mails and pages start with"),
@@ -113,7 +157,8 @@ CORE_SETTINGS = (
     Setting("PILOTHOUSE_MAIL_FROM", text, "Pilothouse <pilothouse@localhost>", "The sender of mails"),
     Setting("PILOTHOUSE_PLUGINS_DISABLED", names, (), "Plugins that are not loaded, separated by commas"),
     Setting("PILOTHOUSE_RETENTION_DAYS", whole(1, 3650), 90, "Days after which raw rows are deleted"),
-    Setting("PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None, "Signals a second that one token may send; no limit if unset"),
+    Setting("PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None,
+            "Signals a second that one token may send; no limit if unset"),
     Setting("PILOTHOUSE_ALLOW_PRIVATE_TARGETS", flag, False, "Allow outgoing calls to private addresses"),
 )
 
@@ -183,10 +228,14 @@ def read_settings(
                 values[setting.name] = setting.parse(raw)
             else:
                 values[setting.name] = setting.default(values) if callable(setting.default) else setting.default
-        except (ValueError, KeyError) as fault:
+        except ValueError as fault:
             values[setting.name] = None
             faults.append(f"{setting.name} {fault}")
-    if require_secrets and not values["PILOTHOUSE_SECRET_KEY"]:
+        except Exception as fault:  # noqa: BLE001 - a plugin's reader may raise anything; the start must name the setting
+            values[setting.name] = None
+            if raw or not faults:  # a default may fail because of a fault that was named before
+                faults.append(f"{setting.name} cannot be read ({type(fault).__name__})")
+    if require_secrets and not environ.get("PILOTHOUSE_SECRET_KEY"):
         faults.append("PILOTHOUSE_SECRET_KEY is required (`pilothouse up` makes one in its data folder)")
     if faults:
         raise SettingsError("; ".join(faults))
