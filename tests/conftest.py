@@ -20,12 +20,19 @@ import psycopg
 import pytest
 import redis
 from flask import Flask
+from hypothesis import settings as hypothesis_settings
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 
 from pilothouse import clock, embedded, migrate
 from pilothouse.db import db
 from pilothouse.testing import Api, environment, let_go, make_app
+
+
+def pytest_configure() -> None:
+    """Let hypothesis take the time that it needs: a busy machine is no fault of the code."""
+    hypothesis_settings.register_profile("house", deadline=None, max_examples=60)
+    hypothesis_settings.load_profile("house")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -92,9 +92,8 @@ def _store_on(reporter: weakref.ref[Reporter], closed: threading.Event) -> None:
 
 def detail(fault: BaseException) -> ErrorDetail:
     """Make the error of an execution out of an exception; no local variables."""
-    return ErrorDetail(
-        error_type=type(fault).__qualname__[:255], message=message_of(fault)[:MESSAGE], frames=list(_frames(fault)), handled=False
-    )
+    kind, message = type(fault).__qualname__[:255], message_of(fault)[:MESSAGE]
+    return ErrorDetail(error_type=kind, message=message, frames=list(_frames(fault)), handled=False)
 
 
 def failure(fault: BaseException, **fields: Any) -> Error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of test applications only
 ROLES = ("owner", "admin", "member", "viewer")
 
 
@@ -48,7 +48,7 @@ def make_app(environ: dict[str, str], plugins: Any = None) -> Flask:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with every installed plugin's migrations; made once, copied for each test."""
+    """Make a SQLite file with every installed plugin's migrations, once; each test gets a copy."""
     from pilothouse import migrate
     from pilothouse.db import db
 
@@ -62,7 +62,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
-    """An application on a fresh database, inside its application context."""
+    """Build an application on a fresh database, inside its application context."""
     shutil.copy(migrated, tmp_path / "pilothouse.db")
     app = make_app(environment(tmp_path))
     with app.app_context():
@@ -83,7 +83,7 @@ def let_go(app: Flask) -> None:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A browser that is nobody yet."""
+    """Return a browser that is nobody yet."""
     return app.test_client()
 
 
@@ -111,8 +111,8 @@ class Api:
 
 
 @pytest.fixture
-def make_token(app: Flask) -> Callable[..., str]:
-    """Make an access token with the given scopes, as the command line does: it acts as owner within them."""
+def make_token(app: Flask) -> Callable[..., str]:  # noqa: ARG001 - a token is of an application
+    """Return what makes an access token with the given scopes, as the command line does: it acts as owner within them."""
     from pilothouse.db import unit_of_work
     from pilothouse.identity.access_tokens import create_token
 
@@ -125,7 +125,7 @@ def make_token(app: Flask) -> Callable[..., str]:
 
 @pytest.fixture
 def api(app: Flask, make_token: Callable[..., str]) -> Api:
-    """A program that may do everything that programs may."""
+    """Return a program that may do everything that programs may."""
     return Api(app.test_client(), make_token("ingest", "read", "write", "admin"))
 
 
@@ -164,7 +164,7 @@ def drain(app: Flask) -> Callable[[], int]:
 
 
 @pytest.fixture
-def mailbox(app: Flask, drain: Callable[[], int]) -> Callable[[], list[Any]]:
+def mailbox(drain: Callable[[], int]) -> Callable[[], list[Any]]:
     """Let the jobs run and return the mails that have left, the oldest first."""
     from email import message_from_bytes, policy
 

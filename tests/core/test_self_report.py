@@ -31,7 +31,7 @@ def reporters():
 
 
 def raised(function):
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is, it is looked at
+    with pytest.raises(Exception) as caught:
         function()
     return caught.value
 

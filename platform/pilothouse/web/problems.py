@@ -24,9 +24,10 @@ TYPE_BASE = "https://pilothouse.dev/problems/"
 RETRIED = frozenset({429, 503})  # answers that say when to try again
 RETRY_S = 5
 CODES = {
-    400: "malformed", 401: "not_signed_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
-    408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid", 429: "rate_limited",
-}
+    400: "malformed", 401: "not_signed_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    406: "not_acceptable", 408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid",
+    429: "rate_limited", 500: "internal", 503: "store_away",
+}  # fmt: skip
 
 
 def init_problems(app: Flask) -> None:

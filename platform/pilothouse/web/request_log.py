@@ -11,7 +11,6 @@ from flask.signals import got_request_exception
 from pilothouse import logs
 from pilothouse.faults import describe, where
 from pilothouse.web.problems import request_id
-from pilothouse.web.problems import request_id
 
 BEGUN = "pilothouse_begun"
 QUIET = ("/healthz", "/static")  # asked every few seconds by machines, or once a page by browsers
