@@ -1,6 +1,7 @@
 """All that a plugin may import, under the compatibility promise: names listed in `__all__` keep working within SDK 1.x."""
 
-from pilothouse.access import PUBLIC, Permission, Principal, outranks, roles_from
+from pilothouse.access import PUBLIC, ROLES, Permission, Principal, Role, outranks, roles_from
+from pilothouse.audit import AuditEntry
 from pilothouse.audit import record as audit
 from pilothouse.bus import publish
 from pilothouse.clock import DAY, HOUR, MINUTE, SECOND, new_id, now, to_datetime, to_rfc3339
@@ -33,6 +34,7 @@ from pilothouse.contract.contributions import (
 )
 from pilothouse.contract.events import Event
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.crypto import checksum_ok, hash_token, make_token
 from pilothouse.db import (
     Bulk,
     Id,
@@ -48,6 +50,7 @@ from pilothouse.db import (
     insert_ignore,
     known_ids,
     lock_writers,
+    run_many,
     unit_of_work,
 )
 from pilothouse.errors import (
@@ -64,10 +67,25 @@ from pilothouse.errors import (
     TooManyRequests,
     UnsupportedMedia,
 )
+from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.directory import Member, active_members, find_member, find_members
+from pilothouse.identity.entering import begin_session, enter
+from pilothouse.identity.models import LoginSession, User
 from pilothouse.identity.principal import current_principal, find_principal, require
+from pilothouse.identity.refusals import refuse
+from pilothouse.identity.sessions import end_other_sessions, end_session, end_sessions_of, sessions_of
+from pilothouse.identity.users import (
+    add_user,
+    change_user,
+    check_may_manage,
+    checked_name,
+    find_user,
+    get_user,
+    normalise_email,
+    remove_user,
+)
 from pilothouse.measure_sums import QUARTER, Resolution, Sum, Values, percentile
-from pilothouse.measures import Ask, Deltas, declared, read_all, read_totals
+from pilothouse.measures import Ask, Deltas, Resolution, declared, read_all, read_totals
 from pilothouse.measures import read as read_measure
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.runtime import runtime
@@ -97,6 +115,7 @@ from pilothouse.web.bodies import read_body
 from pilothouse.web.charts import Chart, Series
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
+from pilothouse.web.csrf import check_origin
 from pilothouse.web.csv_stream import csv_response
 from pilothouse.web.ingest_api import charge
 from pilothouse.web.live import Undo, done
@@ -110,21 +129,25 @@ from pilothouse.work.jobs import enqueue
 from pilothouse.work.mail import send as send_mail
 
 __all__ = [
-    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "QUARTER", "SECOND", "AdminView",
-    "ApiBlueprint", "Ask", "Batch", "BeatEntry", "Bucket", "BudgetUsedUp", "Bulk", "Chart", "Command", "Conflict",
-    "ConsoleModelView", "ConsoleView", "Credential", "Deltas", "Enricher", "Error", "Event", "EventSignal",
-    "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit",
-    "Link", "LoginMethod", "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment",
-    "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice", "NotificationCategory", "Page",
-    "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price", "Principal", "Reaction",
-    "Recorded", "Recorder", "Reservation", "Resolution", "Series", "Setting", "Settings", "Severity", "Signal",
-    "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "Sum", "Task", "TokenUsage", "TooLarge",
-    "TooManyRequests", "Undo", "UnsupportedMedia", "Values", "active_members", "after_commit", "audit", "charge",
-    "clean", "clean_text", "csv_response", "current_prefs", "current_principal", "db", "declared", "done",
-    "duration", "enqueue", "expose", "find_member", "find_members", "find_principal", "flag", "formats", "hookimpl",
-    "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "names", "needs",
-    "needs_cleaning", "new_id", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish",
+    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "QUARTER", "ROLES", "SECOND", "AdminView",
+    "ApiBlueprint", "Ask", "AuditEntry", "Batch", "BeatEntry", "Bucket", "BudgetUsedUp", "Bulk", "Chart", "Command",
+    "Conflict", "ConsoleModelView", "ConsoleView", "Credential", "Deltas", "Enricher", "Error", "Event",
+    "EventSignal", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane",
+    "Limit", "Link", "LoginMethod", "LoginSession", "Malformed", "Manifest", "Measure", "MeasureSink", "Member",
+    "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice",
+    "NotificationCategory", "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price",
+    "Principal", "Reaction", "Recorded", "Recorder", "Reservation", "Resolution", "Role", "Series", "Setting",
+    "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "Sum", "Task",
+    "TokenUsage", "TooLarge", "TooManyRequests", "Undo", "UnsupportedMedia", "User", "Values", "active_members",
+    "add_user", "after_commit", "audit", "begin_session", "change_user", "charge", "check_may_manage",
+    "check_origin", "checked_name", "checksum_ok", "clean", "clean_text", "csv_response", "current_prefs",
+    "current_principal", "db", "declared", "done", "duration", "end_other_sessions", "end_session",
+    "end_sessions_of", "enqueue", "enter", "expose", "find_member", "find_members", "find_principal", "find_user",
+    "flag", "formats", "get_user", "hash_token", "hookimpl", "identity_changed", "in_list", "in_list_sql",
+    "insert_ignore", "json_text", "known_ids", "lock_writers", "make_token", "names", "needs", "needs_cleaning",
+    "new_id", "normalise_email", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish",
     "qs", "raw", "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals",
-    "read_zone", "require", "roles_from", "runtime", "send_mail", "text", "to_datetime", "to_rfc3339", "to_usd",
-    "toggled", "unit_of_work", "url", "whole", "write_cursor",
+    "read_zone", "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail",
+    "sessions_of", "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unit_of_work", "url", "whole",
+    "write_cursor",
 ]  # fmt: skip

@@ -12,7 +12,8 @@ from pilothouse.access import PUBLIC
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Invalid, TooManyRequests
 from pilothouse.identity.asking import ask_for_link, visitor
-from pilothouse.identity.cookies import browser_cookie, clear_session, keep_browser, session_cookie, set_session
+from pilothouse.identity.cookies import browser_cookie, clear_session, keep_browser, session_cookie
+from pilothouse.identity.entering import enter
 from pilothouse.identity.magic_links import LIFETIME, look, redeem
 from pilothouse.identity.next_path import local_path
 from pilothouse.identity.principal import current_principal
@@ -98,7 +99,7 @@ def use(token: str) -> Any:
     check_origin()
     used = redeem(token, visitor(), _typed_code())
     if used.outcome == "signed_in":
-        return _signed_in(used.token, local_path(used.next_path))
+        return enter(used.token, local_path(used.next_path))
     if used.outcome not in {"code_wanted", "unknown"}:
         refuse("identity.sign_in_refused", used.email, reason=used.outcome)
     return _confirm_page(used.outcome, used.email, needs_code=used.outcome.startswith("code"))
@@ -109,16 +110,6 @@ def _typed_code() -> str:
         return request.form.get("code", "")
     body = read_json()
     return str(body.get("code", "")) if isinstance(body, dict) else ""
-
-
-def _signed_in(token: str, next_path: str) -> Any:
-    before = session_cookie(request)
-    if before:  # the browser changes hands or signs in again: what it held before is of no use to anybody
-        with unit_of_work():
-            sign_out(before)
-    response = redirect(next_path, HTTPStatus.SEE_OTHER)
-    set_session(response, token)  # type: ignore[arg-type]
-    return response
 
 
 def _confirm_page(state: str, email: str, *, needs_code: bool) -> tuple[str, int]:

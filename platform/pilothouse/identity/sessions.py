@@ -94,6 +94,16 @@ def end_sessions_of(user_id: str) -> None:
     identity_changed()
 
 
+def end_other_sessions(user_id: str, keep: str) -> int:
+    """End a user's sessions but the one with the id `keep`; returns how many ended."""
+    statement = delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.id != keep)
+    ended = int(db.session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    if ended:
+        audit.record("identity.other_sessions_ended", user_id, detail={"ended": ended})
+        identity_changed()
+    return ended
+
+
 def touch_session(session_id: str, user_id: str) -> None:
     """Note that a session and its user were seen now."""
     at = clock.now()

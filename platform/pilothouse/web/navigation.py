@@ -19,6 +19,7 @@ from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 
 SECTIONS = ("Monitor", "Insights", "Workspace")  # in this order; sections of plugins' own follow by name
+ACCOUNT = "Account"  # pages about the reader: in their menu at the foot of the sidebar
 KEPT = 2 * clock.SECOND
 
 
@@ -58,8 +59,14 @@ class Navigation:
             entry = self._entry(plugin, item)
             if entry is not None:
                 groups.setdefault(item.section, []).append(entry)
-        names = [*SECTIONS, *sorted(groups.keys() - set(SECTIONS))]
+        names = [*SECTIONS, *sorted(groups.keys() - {*SECTIONS, ACCOUNT})]
         return [Section(name, _marked(groups[name], _current(groups))) for name in names if name in groups]
+
+    def account(self, principal: Principal | None) -> list[Entry]:
+        """Return the pages about the reader."""
+        items = [(plugin, item) for plugin, item in _offered(principal) if item.section == ACCOUNT] if principal else []
+        entries = [self._entry(plugin, item) for plugin, item in sorted(items, key=lambda pair: pair[1].order)]
+        return [entry for entry in entries if entry is not None]
 
     def _entry(self, plugin: str, item: NavItem) -> Entry | None:
         try:

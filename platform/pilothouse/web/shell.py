@@ -103,7 +103,7 @@ class Shell:
     @cached_property
     def account_links(self) -> list[Link]:
         """The pages about the reader."""
-        return []
+        return [Link(entry.title, entry.url, entry.icon) for entry in self._navigation.account(self.principal)]
 
     @cached_property
     def bell(self) -> Bell | None:
