@@ -85,7 +85,7 @@ from pilothouse.identity.users import (
     remove_user,
 )
 from pilothouse.measure_sums import QUARTER, Resolution, Sum, Values, percentile
-from pilothouse.measures import Ask, Deltas, Resolution, declared, read_all, read_totals
+from pilothouse.measures import Ask, Deltas, declared, read_all, read_totals
 from pilothouse.measures import read as read_measure
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.runtime import runtime
