@@ -17,13 +17,13 @@ TIMEOUT_S = 0.05  # longest that one command may take; a page has 500 ms in all 
 def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """Return a client for `redis://`, `rediss://` or `unix://` with short time-outs; nothing is connected yet.
 
-    A connection that the server closed meanwhile is replaced once; a time-out is not tried again.
+    Nothing is tried twice: a connection that broke is told, since the server may have lost its last second of writes.
     """
     return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
 

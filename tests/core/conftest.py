@@ -29,7 +29,7 @@ Run = Callable[..., Told]
 
 @pytest.fixture
 def place(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder with a migrated database, named by the environment."""
+    """Make a data folder with a migrated database, named by the environment."""
     folder = tmp_path / "data"
     folder.mkdir()
     shutil.copy(migrated, folder / "pilothouse.db")

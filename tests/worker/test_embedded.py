@@ -14,6 +14,10 @@ from pilothouse import embedded
 from pilothouse.errors import SettingsError
 
 
+def _nowhere(_name: str) -> None:
+    """Find no distribution."""
+
+
 def test_the_socket_lies_in_the_data_folder(broker: Broker) -> None:
     path = embedded.socket_path(broker.folder)
     assert path == broker.folder / "run" / "valkey.sock"
@@ -31,7 +35,7 @@ def test_a_folder_whose_path_does_not_do_gets_a_short_socket(tmp_path: Path, nam
 def test_what_was_written_survives_a_kill(broker: Broker) -> None:
     client = address.connect(broker.url)
     client.set("kept", "yes")
-    assert eventually(lambda: (broker.folder / "valkey" / "appendonlydir").exists(), 3)
+    assert eventually(lambda: (broker.folder / "valkey" / "appendonlydir").exists(), 3)  # noqa: PLW0108 - it is patched into another module
     broker.send_signal(signal.SIGKILL)
     assert broker.process is not None
     broker.process.wait(5)
@@ -61,14 +65,14 @@ def test_a_stale_socket_is_removed(broker: Broker) -> None:
 
 
 def test_a_machine_without_valkey_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", _nowhere)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="set PILOTHOUSE_REDIS_URL"):
         embedded.find_binary()
 
 
 def test_a_server_on_the_path_serves_where_none_is_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", _nowhere)
     (tmp_path / "redis-server").write_text("#!/bin/sh\n")
     (tmp_path / "redis-server").chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -26,9 +26,13 @@ def test_a_job_exists_once_its_transaction_committed(app: Flask) -> None:
 
 
 def test_a_job_does_not_exist_when_its_transaction_fails(app: Flask) -> None:
-    with app.app_context(), pytest.raises(LookupError), unit_of_work():
-        jobs.enqueue("probe.note", {"subject": "one"})
-        raise LookupError
+    def enqueue_and_fail() -> None:
+        with app.app_context(), unit_of_work():
+            jobs.enqueue("probe.note", {"subject": "one"})
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        enqueue_and_fail()
     assert count(app) == 0
 
 

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from flask import Flask
-from sqlalchemy import select
-from work_parts import job_of, notes, short_folder, state_of
-from work_probe import make_probe_app
+from work_parts import attempts, job_of, make, notes, state_of
 
 from pilothouse import clock
-from pilothouse.db import db, unit_of_work
-from pilothouse.work import claims, jobs, runner
-from pilothouse.work.models import JobAttempt
+from pilothouse.db import unit_of_work
+from pilothouse.work import claims, runner
 
 
 @pytest.fixture
-def app() -> Iterator[Flask]:
-    """An application without a broker: a job runs where the test says."""
-    with short_folder() as folder:
-        found = make_probe_app(folder, None)
-        yield found
-        with found.app_context():
-            db.engine.dispose()
-
-
-def make(app: Flask, task: str, **payload: object) -> str:
-    with app.app_context():
-        return jobs.enqueue(task, payload)
-
-
-def attempts(app: Flask, job_id: str) -> list[tuple[str | None, str | None]]:
-    with app.app_context():
-        found = select(JobAttempt.outcome, JobAttempt.error).where(JobAttempt.job_id == job_id)
-        return [tuple(row) for row in db.session.execute(found.order_by(JobAttempt.id))]
+def app(plain_app: Flask) -> Flask:
+    """Run jobs where the test says, on both databases."""
+    return plain_app
 
 
 def run_at_due(app: Flask, job_id: str) -> str:

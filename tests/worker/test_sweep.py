@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 from flask import Flask
 from kombu.exceptions import OperationalError
 from sqlalchemy import func, select, update
-from test_runner import app, attempts, make  # noqa: F401 - `app` is the fixture without a broker
-from work_parts import job_of, notes, state_of
+from work_parts import attempts, job_of, make, notes, state_of
 
 from pilothouse import clock
 from pilothouse.db import db, unit_of_work
 from pilothouse.work import claims, dead_letters, jobs, sweep
 from pilothouse.work.models import Job, JobAttempt
+
+
+@pytest.fixture
+def app(plain_app: Flask) -> Flask:
+    """Sweep where the test says, on both databases."""
+    return plain_app
 
 
 class RecordingQueue:
@@ -87,7 +93,7 @@ def test_what_a_dead_worker_held_is_given_to_the_next(app: Flask) -> None:
 def test_three_dead_workers_make_a_dead_letter(app: Flask) -> None:
     job_id, at = make(app, "probe.note", subject="held"), clock.now()
     for _ in range(3):
-        with app.app_context(), clock.replaced(lambda: at):
+        with app.app_context(), clock.replaced(lambda now=at: now):
             assert claims.claim(job_id, "dead worker") is not None
         at += 60_000
         sweep_at(app, at, RecordingQueue())

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -110,7 +112,7 @@ def test_ticks_become_jobs_once_each(app: Flask, start: Start) -> None:
         often = select(Job.created_at).where(Job.key == "beat:probe.often").order_by(Job.created_at)
         assert db.session.execute(daily).scalar_one() == 1
         moments = db.session.execute(often).scalars().all()
-    assert all(later - earlier >= 1_800 for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all(later - earlier >= 1_800 for earlier, later in pairwise(moments))
 
 
 def test_a_restarted_scheduler_repeats_nothing(app: Flask, start: Start) -> None:
@@ -197,5 +199,4 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"

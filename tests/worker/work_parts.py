@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import work_probe
@@ -17,7 +17,8 @@ from sqlalchemy import func, select
 
 from pilothouse import embedded
 from pilothouse.db import db
-from pilothouse.work.models import Job
+from pilothouse.work import jobs
+from pilothouse.work.models import Job, JobAttempt
 
 PROGRAM = Path(work_probe.__file__)
 
@@ -59,17 +60,15 @@ class Broker:
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A folder with a path short enough for a socket."""
+    """Make a folder with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="ph", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and its group, and collect it."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait(10)
 
 
@@ -90,3 +89,16 @@ def notes(app: Flask, subject: str) -> int:
     with app.app_context():
         count = select(func.count()).select_from(work_probe.ProbeNote).where(work_probe.ProbeNote.subject == subject)
         return int(db.session.execute(count).scalar_one())
+
+
+def make(app: Flask, task: str, **payload: object) -> str:
+    """Make a job and return its id."""
+    with app.app_context():
+        return jobs.enqueue(task, payload)
+
+
+def attempts(app: Flask, job_id: str) -> list[tuple[str | None, str | None]]:
+    """Return outcome and reason of each attempt at a job, the first one first."""
+    with app.app_context():
+        found = select(JobAttempt.outcome, JobAttempt.error).where(JobAttempt.job_id == job_id)
+        return [tuple(row) for row in db.session.execute(found.order_by(JobAttempt.id))]

@@ -45,18 +45,16 @@ def up(host: str, port: int) -> None:
     logs.configure("up")
     settings = read_settings(require_secrets=False)
     home.make(settings)
-    lock = home.lock(settings.data_dir)
-    _check_port(host, port)
-    environ = _environment(settings, host, port)
-    preparation = _Preparation(environ)
-    services = [*_broker(settings), *_services(host, port, preparation)]
-    supervisor = Supervisor(
-        services, environ, on_ready=lambda: _welcome(environ, preparation.result), app=lambda: preparation.app
-    )
-    try:
-        supervisor.run()
-    finally:
-        lock.close()
+    with home.lock(settings.data_dir):
+        _check_port(host, port)
+        environ = _environment(settings, host, port)
+        preparation = _Preparation(environ)
+        Supervisor(
+            [*_broker(settings), *_services(host, port, preparation)],
+            environ,
+            on_ready=lambda: _welcome(environ, preparation.result),
+            app=lambda: preparation.app,
+        ).run()
 
 
 @click.command()
