@@ -19,7 +19,8 @@ def get(name: str) -> Any:
 def configure(process: str, *, readable: bool | None = None, silent: bool = False) -> None:
     """Send all logs of this process to stderr, with the process's name (`web`, `worker`, ...) on each line.
 
-    `readable` is by default whether stderr is a terminal; else each line is a JSON object. `silent` drops all that is not critical.
+    `readable` is by default whether stderr is a terminal; else each line is a JSON object. `silent` drops what is
+    not critical.
     """
     pretty = sys.stderr.isatty() if readable is None else readable
     shared: list[Any] = [
