@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, Engine, MetaData, String, Table, Text, event, insert, text
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy import BigInteger, Connection, Engine, MetaData, String, Table, Text, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's own
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from pilothouse.errors import PilothouseError, StorageFull, StoreAway
 
 LOCK_WAIT_S = 8  # a writer waits out a lock of 4 s (bar.md section 2) with room; after that the caller gets 503
+RETRY_S = 5  # when callers are told to try again after an outage
+FULL = ("disk is full", "no space left", "disk i/o error")  # SQLite cannot always say why a page was not written
+AWAY = ("unable to open", "readonly database")  # SQLite's file or its folder is gone, or may not be written
 WRITE = "pilothouse_write"  # execution option of transactions that write
 WAIT = "pilothouse_wait_ms"  # execution option: how long such a transaction waits for another writer
 WRITER_LOCK = 0x70696C6F74  # the advisory lock that makes ingest one writer at a time on PostgreSQL
@@ -120,7 +122,7 @@ def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
     no wait. Raises StoreAway or StorageFull for the database's outages.
     """
     session = db.session()
-    if "after_commit" in session.info:
+    if in_unit_of_work():
         yield session
         return
     session.rollback()  # ends a reading transaction: SQLite cannot make a writer of one
@@ -147,6 +149,11 @@ def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
         callback()
 
 
+def in_unit_of_work() -> bool:
+    """Say whether a unit of work is open: what is written now commits with it."""
+    return "after_commit" in db.session().info
+
+
 def before_commit(callback: Callable[[], None]) -> None:
     """Run the callback at the end of the open unit of work, inside of its transaction.
 
@@ -162,15 +169,18 @@ def after_commit(callback: Callable[[], None]) -> None:
 
 def explain(fault: BaseException) -> PilothouseError | None:
     """Translate the database's outages into ours; None for everything else."""
+    if isinstance(fault, TimeoutError):
+        return StoreAway("Too many requests wait for the database; nothing was stored. Send it again.", retry_after=RETRY_S)
     if not isinstance(fault, DBAPIError):
         return None
     words = str(fault.orig).lower()
-    if "disk is full" in words or "no space left" in words or "disk i/o error" in words:
+    if any(sign in words for sign in FULL):
         return StorageFull("The disk under the database is full; nothing was stored. Free some space and send it again.")
-    if isinstance(fault, OperationalError) and (isinstance(fault.orig, sqlite3.Error) is False or "locked" in words):
-        return StoreAway("The database does not answer; nothing was stored. Send it again.", retry_after=5)
     if "lock timeout" in words or "locked" in words:
-        return StoreAway("The database is busy; nothing was stored. Send it again.", retry_after=5)
+        return StoreAway("The database is busy; nothing was stored. Send it again.", retry_after=RETRY_S)
+    sqlite = isinstance(fault.orig, sqlite3.Error)
+    if any(sign in words for sign in AWAY) if sqlite else isinstance(fault, (OperationalError, InterfaceError)):
+        return StoreAway("The database does not answer; nothing was stored. Send it again.", retry_after=RETRY_S)
     return None
 
 
@@ -190,15 +200,20 @@ class Bulk:
     which is three times faster for 500 rows (dependencies.md, API layer).
     """
 
-    def __init__(self, table: Table, columns: Sequence[str], *, ignore_conflicts: bool = False) -> None:
-        """Take the table and the columns in the order in which the tuples hold them."""
+    def __init__(
+        self, table: Table, columns: Sequence[str], *, ignore_conflicts: bool = False, on_conflict: str = ""
+    ) -> None:
+        """Take the table and the columns in the order in which the tuples hold them.
+
+        `on_conflict` is what follows ON CONFLICT, in SQL that both databases read: `(name) DO UPDATE SET ...`.
+        """
         self._table = table
         self._columns = tuple(columns)
-        self._ignore = ignore_conflicts
+        self._conflict = "DO NOTHING" if ignore_conflicts else on_conflict
         self._statements: dict[str, str] = {}
 
     def insert(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Insert all rows; conflicting ones are passed over where the bulk was made to ignore them."""
+        """Insert all rows; for conflicting ones happens what the bulk was made for."""
         self._run(connection, self._insert_sql, rows)
 
     def update(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -217,7 +232,7 @@ class Bulk:
 
     def _insert_sql(self, dialect: str) -> str:
         mark = "?" if dialect == "sqlite" else "%s"
-        tail = " ON CONFLICT DO NOTHING" if self._ignore else ""
+        tail = f" ON CONFLICT {self._conflict}" if self._conflict else ""
         names = ", ".join(f'"{name}"' for name in self._columns)
         marks = ", ".join([mark] * len(self._columns))
         return f'INSERT INTO "{self._table.name}" ({names}) VALUES ({marks}){tail}'  # noqa: S608 - our own names only
@@ -230,13 +245,18 @@ class Bulk:
 
 
 def insert_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows and pass over those whose key is there already, on both databases."""
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        connection.execute(postgresql_insert(table).on_conflict_do_nothing(), list(rows))
-    else:
-        connection.execute(insert(table).prefix_with("OR IGNORE"), list(rows))
+    """Insert rows, which all name the same columns, and pass over those whose key is there already."""
+    if rows:
+        columns = tuple(rows[0])
+        Bulk(table, columns, ignore_conflicts=True).insert(connection, [tuple(row[c] for c in columns) for row in rows])
+
+
+def run_many(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Run one statement, its parameters written as `?`, for many tuples; both databases get it as they want it."""
+    rows = list(rows)
+    if rows:
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        connection.exec_driver_sql(statement.replace("?", mark), rows)
 
 
 def known_ids(connection: Connection, table: Table, ids: Sequence[str], *, column: str = "id") -> set[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy import Connection, Table, update
 
-from pilothouse.sdk import FINAL, Batch, Bulk, Recorded, in_list, in_list_sql, insert_ignore, json_text
+from pilothouse.sdk import FINAL, Batch, Bulk, Recorded, in_list, in_list_sql, insert_ignore, json_text, run_many
 from pilothouse_executions import counting
 from pilothouse_executions.events import Failed, Finished
 from pilothouse_executions.links import COLUMNS, EXECUTIONS, INSERT, load, name_of, note_links
@@ -185,18 +185,13 @@ def _load_steps(connection: Connection, signals: Sequence[Any]) -> dict[tuple[st
 
 
 def _update_steps(connection: Connection, rows: list[Row]) -> None:
-    if not rows:
-        return
-    statement = update(STEPS).where(STEPS.c.execution_id == bindparam("x"), STEPS.c.id == bindparam("s"))
-    connection.execute(
-        statement.values({name: bindparam(f"v_{name}") for name in _STEP_MERGED}),
-        [{"x": r["execution_id"], "s": r["id"], **{f"v_{n}": r[n] for n in _STEP_MERGED}} for r in rows],
-    )
+    keys = (*_STEP_MERGED, "execution_id", "id")
+    sets = ", ".join(f'"{name}" = ?' for name in _STEP_MERGED)
+    statement = f"UPDATE steps SET {sets} WHERE execution_id = ? AND id = ?"  # noqa: S608 - our own names only
+    run_many(connection, statement, [tuple(row[name] for name in keys) for row in rows])
 
 
 def _hear(connection: Connection, executions: set[str], at: int) -> None:
     """Note that something was heard of the executions, which keeps them from being marked lost."""
-    if executions:
-        older = (EXECUTIONS.c.id == bindparam("key"), EXECUTIONS.c.heard_at < bindparam("at"))
-        statement = update(EXECUTIONS).where(*older).values(heard_at=bindparam("at"))
-        connection.execute(statement, [{"key": key, "at": at} for key in sorted(executions)])
+    statement = "UPDATE executions SET heard_at = ? WHERE id = ? AND heard_at < ?"
+    run_many(connection, statement, [(at, key, at) for key in sorted(executions)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, func, select, update
+from sqlalchemy import Connection, Table, bindparam, case, select, update
 
-from pilothouse.sdk import Batch, Bulk, insert_ignore, parse_usd
+from pilothouse.sdk import Batch, Bulk, parse_usd, run_many
 from pilothouse_executions.events import UsageDelta
 from pilothouse_executions.models import Execution, ExecutionError, ExecutionUsage
 
@@ -17,6 +17,15 @@ _ERRORS: Table = ExecutionError.__table__  # type: ignore[assignment]
 _INSERT_ERRORS = Bulk(_ERRORS, ("execution_id", "id", "error_type", "message", "at"), ignore_conflicts=True)
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 _USAGE = ("calls", *_TOKENS, "cost_nano", "unpriced_records")
+_ADD_USAGE = Bulk(
+    _USAGES,
+    ("execution_id", *_USAGE),
+    on_conflict="(execution_id) DO UPDATE SET " + ", ".join(f"{n} = execution_usage.{n} + excluded.{n}" for n in _USAGE),
+)
+_ADD_TO = (
+    "UPDATE executions SET error_count = error_count + ?, total_tokens = total_tokens + ?,"
+    " cost_nano = COALESCE(cost_nano + CAST(? AS BIGINT), CAST(? AS BIGINT), cost_nano), heard_at = ? WHERE id = ?"
+)
 MESSAGE_SHOWN = 1_000  # characters of an error's message that its execution's page shows
 
 
@@ -31,8 +40,7 @@ def count_errors(batch: Batch) -> None:
     numbers: dict[str, int] = {}
     for row in rows:
         numbers[row[0]] = numbers.get(row[0], 0) + 1
-    _add_to(batch.connection, [{"key": key, "errors": number, "tokens": 0, "cost": None, "at": batch.received_at}
-                               for key, number in numbers.items()])  # fmt: skip
+    _add_to(batch.connection, [(number, 0, None, None, batch.received_at, key) for key, number in numbers.items()])
 
 
 def count_usage(batch: Batch) -> None:
@@ -51,13 +59,7 @@ def count_usage(batch: Batch) -> None:
             entry["cost_nano"] += parse_usd(signal.cost_usd)
     if not sums:
         return
-    zero = dict.fromkeys(_USAGE, 0)
-    insert_ignore(batch.connection, _USAGES, [{"execution_id": key, **zero} for key in sums])
-    adding = update(_USAGES).where(_USAGES.c.execution_id == bindparam("key"))
-    adding = adding.values({name: _USAGES.c[name] + bindparam(f"add_{name}") for name in _USAGE})
-    batch.connection.execute(
-        adding, [{"key": key, **{f"add_{name}": value for name, value in entry.items()}} for key, entry in sums.items()]
-    )
+    _ADD_USAGE.insert(batch.connection, [(key, *(entry[name] for name in _USAGE)) for key, entry in sums.items()])
     _add_to(batch.connection, [_totals(key, entry, batch.received_at) for key, entry in sums.items()])
 
 
@@ -76,25 +78,13 @@ def correct_usage(connection: Connection, deltas: Sequence[UsageDelta]) -> None:
     )
 
 
-def _totals(key: str, entry: Mapping[str, int], at: int) -> dict[str, Any]:
+def _totals(key: str, entry: Mapping[str, int], at: int) -> tuple[Any, ...]:
     tokens = entry["prompt_tokens"] + entry["completion_tokens"]
     priced = entry["calls"] > entry["unpriced_records"]
-    return {"key": key, "errors": 0, "tokens": tokens, "cost": entry["cost_nano"] if priced else None, "at": at}
+    cost = entry["cost_nano"] if priced else None
+    return 0, tokens, cost, cost, at, key
 
 
-def _add_to(connection: Connection, sums: list[dict[str, Any]]) -> None:
-    if not sums:
-        return
-    table = _EXECUTIONS
-    cost = case(
-        (bindparam("cost").is_(None), table.c.cost_nano),
-        else_=func.coalesce(table.c.cost_nano, 0) + bindparam("cost"),
-    )
-    statement = update(table).where(table.c.id == bindparam("key"))
-    statement = statement.values(
-        error_count=table.c.error_count + bindparam("errors"),
-        total_tokens=table.c.total_tokens + bindparam("tokens"),
-        cost_nano=cost,
-        heard_at=bindparam("at"),
-    )
-    connection.execute(statement, sums)
+def _add_to(connection: Connection, sums: Sequence[tuple[Any, ...]]) -> None:
+    """Add errors, tokens and cost, and note the moment, by execution; no cost leaves it as it is."""
+    run_many(connection, _ADD_TO, sums)

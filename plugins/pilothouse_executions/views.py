@@ -46,7 +46,8 @@ SIZES = (
 )  # fmt: skip
 STATUSES = (
     ("running", "Running", "run"), ("queued", "Queued", "idle"), ("failed", "Failed", "bad"),
-    ("timed_out", "Timed out", "warn"), ("lost", "Lost", "warn"), ("cancelled", "Cancelled", "idle"), ("succeeded", "Succeeded", "ok"),
+    ("timed_out", "Timed out", "warn"), ("lost", "Lost", "warn"), ("cancelled", "Cancelled", "idle"),
+    ("succeeded", "Succeeded", "ok"),
 )  # fmt: skip
 STACKED = {"failed": "failed", "timed_out": "failed", "queued": "waiting", "running": "running"}
 BACK = "-"  # what the cursor of the page before starts with

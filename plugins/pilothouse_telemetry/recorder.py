@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Table, case
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table
 
-from pilothouse.sdk import DAY, Batch, Bulk, Recorded, insert_ignore, json_text, known_ids
+from pilothouse.sdk import DAY, Batch, Bulk, Recorded, json_text, known_ids
 from pilothouse_telemetry import counting
 from pilothouse_telemetry.models import EventUser, EventUserWeek, TelemetryEvent, week_of
 
@@ -21,6 +20,15 @@ COLUMNS = tuple(column.name for column in EVENTS.columns)
 LONGEST_MS = 366 * DAY  # an event that lasts longer is a broken clock, and sums of microseconds must stay below 2**63
 
 _INSERT = Bulk(EVENTS, COLUMNS)
+_NOTE = Bulk(
+    USERS,
+    ("name", "first_at", "last_at"),
+    on_conflict=f"(name) DO UPDATE SET first_at = CASE WHEN excluded.first_at < {USERS.name}.first_at"
+    f" THEN excluded.first_at ELSE {USERS.name}.first_at END, last_at = CASE WHEN excluded.last_at > {USERS.name}.last_at"
+    f" THEN excluded.last_at ELSE {USERS.name}.last_at END"
+    f" WHERE excluded.first_at < {USERS.name}.first_at OR excluded.last_at > {USERS.name}.last_at",
+)
+_NOTE_WEEK = Bulk(USER_WEEKS, ("week", "name"), ignore_conflicts=True)
 
 
 def record_events(batch: Batch) -> Recorded:
@@ -57,20 +65,6 @@ def _row(signal: Any, at: int) -> tuple[Any, ...]:
 
 def _note_people(connection: Connection, people: dict[str, list[int]]) -> None:
     """Keep when each person was first and last heard of, and in which weeks."""
-    if not people:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(USERS)
-    new = statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=[USERS.c.name],
-        set_={
-            "first_at": case((new.first_at < USERS.c.first_at, new.first_at), else_=USERS.c.first_at),
-            "last_at": case((new.last_at > USERS.c.last_at, new.last_at), else_=USERS.c.last_at),
-        },
-        where=(new.first_at < USERS.c.first_at) | (new.last_at > USERS.c.last_at),
-    )
-    rows = [{"name": name, "first_at": min(times), "last_at": max(times)} for name, times in sorted(people.items())]
-    connection.execute(statement, rows)
-    weeks = sorted({(week_of(at), name) for name, times in people.items() for at in times})
-    insert_ignore(connection, USER_WEEKS, [{"week": week, "name": name} for week, name in weeks])
+    _NOTE.insert(connection, [(name, min(times), max(times)) for name, times in sorted(people.items())])
+    weeks = {(week_of(at), name) for name, times in people.items() for at in times}
+    _NOTE_WEEK.insert(connection, sorted(weeks))
