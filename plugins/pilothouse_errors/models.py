@@ -58,7 +58,8 @@ class ErrorRecord(Model):
     """One failure. `seq` counts in the order of arrival, without gaps; `created_at` is when it happened, else arrived.
 
     Lists go by (`created_at`, `seq`): a number instead of the id makes each of the indexes 30 bytes a row smaller.
-    `severity_given` says that the client named the severity; otherwise `severity.classify` did.
+    `severity_given` says that the client named the severity; otherwise `severity.classify` did. `workflow_given` says that
+    it named the workflow; otherwise it is the execution's, and follows that.
     """
 
     __tablename__ = "errors"
@@ -77,6 +78,7 @@ class ErrorRecord(Model):
     group_id: Mapped[str] = mapped_column(Id, ForeignKey("error_groups.id"))
     execution_id: Mapped[str | None] = mapped_column(Id, ForeignKey("executions.id", ondelete="SET NULL"))
     workflow_id: Mapped[str | None] = mapped_column(Id, ForeignKey("workflows.id"))
+    workflow_given: Mapped[bool]
     created_at: Mapped[int] = mapped_column(Millis)
     severity: Mapped[str] = mapped_column(Name)
     severity_given: Mapped[bool]

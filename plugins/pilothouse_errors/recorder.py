@@ -82,25 +82,32 @@ def record_errors(batch: Batch) -> Recorded:
 
 
 def adopt(batch: Batch) -> None:
-    """Give errors that came before their execution the workflow that the execution now names."""
+    """Give errors that name no workflow the one that their execution now names: it may be reported after them."""
     wanted = sorted({signal.id for signal in batch.signals})
-    names = ("seq", "id", "group_id", "execution_id", *counting.NEEDED)
-    sql = in_list_sql(batch.connection, ERRORS, names, "execution_id") + " AND workflow_id IS NULL"
-    found = batch.connection.exec_driver_sql(sql, (in_list(batch.connection, wanted),)).all()
-    if not found:
-        return
+    names = ("seq", "id", "group_id", "execution_id", "workflow_id", *counting.NEEDED)
+    sql = in_list_sql(batch.connection, ERRORS, names, "execution_id") + " AND NOT workflow_given"
+    found = batch.connection.exec_driver_sql(sql, (in_list(batch.connection, wanted),))
     rows = [dict(zip(names, row, strict=True)) for row in found]
-    links = [batch.links[row["execution_id"]] for row in rows]
-    _keep_workflows(batch.connection, [(link.workflow_id, link.workflow) for link in links])
-    _ADOPT.update(batch.connection, [(link.workflow_id, row["seq"]) for link, row in zip(links, rows, strict=True)])
+    moves = [(row, batch.links[row["execution_id"]]) for row in rows]
+    moves = [(row, link) for row, link in moves if row["workflow_id"] != link.workflow_id]
+    if not moves:
+        return
+    before = _workflow_names(batch.connection, sorted({row["workflow_id"] for row, _ in moves if row["workflow_id"]}))
+    _keep_workflows(batch.connection, [(link.workflow_id, link.workflow) for _, link in moves])
+    _ADOPT.update(batch.connection, [(link.workflow_id, row["seq"]) for row, link in moves])
     newest = update(GROUPS).where(GROUPS.c.id == bindparam("group"), GROUPS.c.last_error_id == bindparam("error"))
     batch.connection.execute(
         newest.values(workflow=bindparam("name")),
-        [{"group": row["group_id"], "error": row["id"], "name": link.workflow} for link, row in zip(links, rows, strict=True)],
+        [{"group": row["group_id"], "error": row["id"], "name": link.workflow} for row, link in moves],
     )
-    for link, row in zip(links, rows, strict=True):
-        counting.add(batch.measures, row, None, count=-1)
+    for row, link in moves:
+        counting.add(batch.measures, row, before.get(row["workflow_id"]), count=-1)
         counting.add(batch.measures, row, link.workflow)
+
+
+def _workflow_names(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    found = connection.exec_driver_sql(in_list_sql(connection, WORKFLOWS, ("id", "name"), "id"), (in_list(connection, ids),))
+    return {row[0]: row[1] for row in found}
 
 
 def _fresh(batch: Batch) -> tuple[list[Any], set[int]]:
@@ -141,6 +148,7 @@ def _row(batch: Batch, signal: Any, workflow_id: str | None) -> Row:
         "group_id": "",
         "execution_id": signal.execution_id if linked else None,
         "workflow_id": workflow_id,
+        "workflow_given": bool(signal.workflow),
         "created_at": batch.received_at if signal.at is None else signal.at,
         "severity": severity,
         "severity_given": signal.severity is not None,

@@ -96,6 +96,7 @@ def upgrade() -> None:
     sa.Column('group_id', sa.String(length=128), nullable=False),
     sa.Column('execution_id', sa.String(length=128), nullable=True),
     sa.Column('workflow_id', sa.String(length=128), nullable=True),
+    sa.Column('workflow_given', sa.Boolean(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.Column('severity', sa.String(length=255), nullable=False),
     sa.Column('severity_given', sa.Boolean(), nullable=False),

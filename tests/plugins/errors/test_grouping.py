@@ -22,7 +22,8 @@ RECORDED = json.loads((Path(__file__).parent / "recorded" / "sentry.json").read_
 
 
 def error(**fields: Any) -> Error:
-    return msgspec.convert({"type": "error", "id": "e", "error_type": "ValueError", "message": "bad", **fields}, Error, dec_hook=decode_hook)
+    report = {"type": "error", "id": "e", "error_type": "ValueError", "message": "bad", **fields}
+    return msgspec.convert(report, Error, dec_hook=decode_hook)
 
 
 def frame(name: str, *, module: str = "shop.orders", **fields: Any) -> dict[str, Any]:
