@@ -2,7 +2,6 @@
 (() => {
   "use strict";
   const doc = document, root = doc.documentElement, $ = (s, e = doc) => e.querySelector(s), $$ = (s, e = doc) => [...e.querySelectorAll(s)];
-  root.classList.add("js");
   const policy = window.trustedTypes ? trustedTypes.createPolicy("ph", { createHTML: s => s }) : { createHTML: s => s };
   const parse = html => { const t = doc.createElement("template"); t.innerHTML = policy.createHTML(html); return t.content; };
   const el = (tag, props = {}, ...kids) => { const e = doc.createElement(tag); for (const [k, v] of Object.entries(props)) k in e && k !== "role" ? e[k] = v : e.setAttribute(k, v); e.append(...kids); return e; };
@@ -59,6 +58,7 @@
       const r = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf(), "X-Ph-Async": "1", Accept: "application/json" } });
       if (gone(r)) return;
       const j = r.headers.get("Content-Type")?.includes("json") ? await r.json() : null;
+      if (!r.ok && form?.hasAttribute("data-reset")) form.reset();
       if (!r.ok) return toast({ title: j?.title || "That did not work", text: j?.detail || `The server answered ${r.status}.`, tone: "error" });
       if (!j) return location.reload();
       if (j.html && form?.dataset.target) { const t = $(form.dataset.target); t?.replaceChildren(parse(j.html)); tick(t); }
@@ -211,7 +211,7 @@
     const all = boxes(), on = all.filter(b => b.checked), bar = $("[data-bulk]"), head = $("[data-all]");
     all.forEach(b => b.closest("tr").classList.toggle("sel", b.checked));
     if (head) { head.checked = on.length > 0 && on.length === all.length; head.indeterminate = on.length > 0 && on.length < all.length; }
-    if (bar) { bar.hidden = !on.length; put($("[data-bulk-count]", bar), on.length + " selected"); }
+    if (bar) { bar.classList.toggle("on", on.length > 0); put($("[data-bulk-count]", bar), on.length + " selected"); }
   };
   const clearSelection = () => { boxes().forEach(b => b.checked = false); selection(); };
   doc.addEventListener("click", ev => {

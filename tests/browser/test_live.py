@@ -1,0 +1,119 @@
+"""Live lists in a real browser: what moves, what stays, and what happens when the server goes away."""
+
+import pytest
+
+
+@pytest.fixture
+def runs(open_page):
+    return open_page("/runs/")
+
+
+def row(page, run_id):
+    return page.locator(f'tr[data-k="{run_id}"]')
+
+
+def test_a_new_run_comes_in_at_the_top(runs, site):
+    run_id = site.add_run()
+    row(runs, run_id).wait_for()
+    assert runs.locator("tbody tr").first.get_attribute("data-k") == run_id
+
+
+def test_counts_follow(runs, site):
+    before = int(runs.locator('[data-count="all"]').inner_text().replace(",", ""))
+    site.add_run()
+    runs.wait_for_function("n => document.querySelector('[data-count=all]').textContent.replace(',', '') == n", arg=before + 1)
+
+
+def test_a_changed_run_is_changed_in_place_and_keeps_focus(open_page, site):
+    run_id = site.add_run()
+    page = open_page("/runs/")
+    row(page, run_id).locator("a.main").focus()
+    site.set_run(run_id, status="failed", duration_ms=5)
+    row(page, run_id).get_by_text("Failed").wait_for()
+    assert page.evaluate("document.activeElement.closest('tr')?.dataset.k") == run_id
+
+
+def test_a_running_time_ticks(open_page, site):
+    run_id = site.add_run()
+    page = open_page("/runs/")
+    shown = row(page, run_id).locator("[data-run]")
+    before = shown.inner_text()
+    changed = "([k, was]) => document.querySelector(`tr[data-k='${k}'] [data-run]`).textContent != was"
+    page.wait_for_function(changed, arg=[run_id, before])
+
+
+def test_a_selection_holds_what_comes_in(runs, site):
+    runs.keyboard.press("j")
+    runs.keyboard.press("x")
+    run_id = site.add_run()
+    runs.locator(".held").wait_for()
+    assert row(runs, run_id).count() == 0
+    assert runs.locator("[data-sel]:checked").count() == 1
+
+
+def test_a_row_under_the_reader_does_not_move(runs, site):
+    runs.evaluate("scrollTo(0, 400)")
+    watched = runs.locator("tbody tr").nth(14)
+    key, before = watched.get_attribute("data-k"), watched.bounding_box()["y"]
+    site.add_run()
+    runs.locator(".held").wait_for()
+    assert row(runs, key).bounding_box()["y"] == before
+
+
+def test_the_pill_lets_in_what_was_held(runs, site):
+    runs.evaluate("scrollTo(0, 400)")
+    run_id = site.add_run()
+    runs.locator(".held").click()
+    row(runs, run_id).wait_for()
+    assert runs.locator(".held").count() == 0
+
+
+def test_live_is_paused_and_goes_on(runs, site):
+    runs.keyboard.press("l")
+    assert runs.locator("[data-live-word]").inner_text() == "Paused"
+    run_id = site.add_run()
+    runs.wait_for_timeout(1_800)
+    assert row(runs, run_id).count() == 0
+    runs.keyboard.press("l")
+    row(runs, run_id).wait_for()
+
+
+def test_an_unchanged_list_is_asked_for_conditionally(runs):
+    with runs.expect_response(lambda answer: answer.status == 304):
+        pass
+
+
+def test_a_server_that_is_away_is_told_and_found_again(runs, site, complaints):
+    runs.route("**/runs/", lambda route: route.abort())
+    runs.get_by_text("Reconnecting\u2026").wait_for()
+    runs.unroute("**/runs/")
+    runs.keyboard.press("r")
+    runs.locator('[data-live-toggle][data-state="live"]').wait_for()
+    complaints.allow("ERR_FAILED")
+
+
+def test_an_ended_session_leads_to_sign_in(runs, complaints):
+    runs.context.clear_cookies(name="pilothouse_session")
+    runs.wait_for_url("**/login?next=**")
+    assert "next=%2Fruns%2F" in runs.url
+    complaints.allow("401")
+
+
+def test_acting_on_a_selection_asks_and_says_so(open_page, site):
+    run_id = site.add_run()
+    page = open_page("/runs/")
+    row(page, run_id).locator("[data-sel]").click()
+    page.locator(".bulk").get_by_text("Cancel").click()
+    page.locator("#confirm").get_by_text("Cancel them").click()
+    page.locator(".toast").get_by_text("Cancelled 1 runs").wait_for()
+    row(page, run_id).get_by_text("Cancelled").wait_for()
+
+
+def test_a_question_answered_with_no_changes_nothing(open_page, site):
+    run_id = site.add_run()
+    page = open_page("/runs/")
+    row(page, run_id).locator("[data-sel]").click()
+    page.locator(".bulk").get_by_text("Cancel").click()
+    page.locator("#confirm").get_by_text("Keep it").click()
+    page.wait_for_timeout(300)
+    assert row(page, run_id).get_by_text("Running").is_visible()
