@@ -147,11 +147,11 @@ Answer = list[dict[Values, Sum]]
 def read(
     measure: str, since: int, until: int, *, resolution: Resolution, connection: Connection | None = None
 ) -> dict[tuple[int, Values], Sum]:
-    """Return the sums of a measure by bucket start (ms) and dimension values, for buckets that start in the period."""
+    """Return the sums of a measure by bucket start (ms) and dimension values, for whole buckets that a period touches."""
+    if since >= until:
+        return {}
     size = SIZES[resolution]
     bounds = range(since - since % size, -(-until // size) * size + 1, size)
-    if len(bounds) < 2:  # noqa: PLR2004 - a bucket has two ends
-        return {}
     answer = read_all([Ask(measure, bounds)], connection=connection)[0]
     return {(at, values): found for at, bucket in zip(bounds, answer, strict=False) for values, found in bucket.items()}
 

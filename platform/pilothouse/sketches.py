@@ -92,12 +92,24 @@ class Histogram:
         return {place + ZERO: count for place, count in enumerate(self._by_place()) if count}
 
     def percentiles(self, *fractions: float) -> list[float | None]:
-        """Return the values below which each fraction (0 to 1) of the observations lies; None where there are none."""
+        """Return the values below which each fraction (0 to 1) of the observations lies; None where there are none.
+
+        Between two observations the value is interpolated, as most tools do by default (type 7 of Hyndman and Fan, 1996).
+        """
         reached = list(accumulate(self._by_place()))
         size = reached[-1] if reached else 0
         if size <= 0:
             return [None] * len(fractions)
-        return [middle_of(bisect_right(reached, fraction * (size - 1)) + ZERO) for fraction in fractions]
+
+        def value(rank: int) -> float:
+            return middle_of(bisect_right(reached, rank) + ZERO)
+
+        found: list[float | None] = []
+        for fraction in fractions:
+            lower, part = divmod(fraction * (size - 1), 1)
+            low = value(int(lower))
+            found.append(low + part * (value(int(lower) + 1) - low) if part else low)
+        return found
 
     def write(self) -> bytes:
         """Write the counts: pairs where few buckets have any, else byte planes over the range of buckets."""
