@@ -22,7 +22,7 @@ import redis
 from flask import Flask
 from hypothesis import settings as hypothesis_settings
 from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import event
+from sqlalchemy import event, inspect, text
 
 from pilothouse import clock, embedded, migrate
 from pilothouse.db import db
@@ -109,19 +109,19 @@ class Postgres:
         os.chown(self.folder, user.pw_uid, user.pw_gid)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
-    def run(self, statement: str) -> None:
-        """Run a statement outside of any transaction."""
-        with psycopg.connect(host=str(self.folder), user="ph", dbname="postgres", autocommit=True) as connection:
+    def run(self, statement: str, database: str = "postgres") -> None:
+        """Run statements outside of any transaction."""
+        with psycopg.connect(host=str(self.folder), user="ph", dbname=database, autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
 
     def url(self, database: str) -> str:
         """Return a database's address."""
         return f"postgresql://ph@/{database}?host={self.folder}"
 
-    def database(self, template: str = "template1") -> str:
-        """Make a database, a copy of another one that nobody is connected to, and return its name."""
+    def database(self) -> str:
+        """Make an empty database and return its name."""
         name = f"ph_{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.run(f"CREATE DATABASE {name}")
         return name
 
     def stop(self) -> None:
@@ -141,23 +141,26 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Migrate a database on which others are modelled; takes a second, a copy 50 ms."""
+def migrated_postgres(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Migrate a PostgreSQL database; return its name and the statements that empty the tables that were empty then."""
     name = postgres.database()
     folder = tmp_path_factory.mktemp("postgres")
     app = make_app(environment(folder, PILOTHOUSE_DATABASE_URL=postgres.url(name)))
     with app.app_context():
         migrate.upgrade()
+        tables = [table for table in inspect(db.engine).get_table_names() if not table.startswith("alembic_version_")]
+        empty = [t for t in tables if not db.session.scalar(text(f'SELECT count(*) FROM "{t}"'))]
     let_go(app)
-    return name
+    return name, "; ".join(["SET session_replication_role = replica", *(f'DELETE FROM "{table}"' for table in empty)])
 
 
 @pytest.fixture
-def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
-    """Return the address of a fresh, migrated PostgreSQL database."""
-    name = postgres.database(postgres_template)
+def postgres_url(postgres: Postgres, migrated_postgres: tuple[str, str]) -> Iterator[str]:
+    """Return the address of a migrated PostgreSQL database without rows; emptying takes a tenth of copying it."""
+    name, emptying = migrated_postgres
     yield postgres.url(name)
-    postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
+    postgres.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    postgres.run(emptying, name)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
