@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Blueprint
 
 from pilothouse.sdk import (
+    AdminView,
     BeatEntry,
     Error,
     Event,
@@ -15,6 +16,7 @@ from pilothouse.sdk import (
     Manifest,
     Measure,
     Model,
+    NavItem,
     NotificationCategory,
     PaletteSource,
     Permission,
@@ -23,7 +25,7 @@ from pilothouse.sdk import (
     hookimpl,
     roles_from,
 )
-from pilothouse_errors import api, counting, group_queries, notices, recorder, service, tasks
+from pilothouse_errors import api, counting, group_queries, notices, recorder, service, tasks, views
 from pilothouse_errors.events import GroupOpened, GroupResolved, Regressed
 from pilothouse_errors.models import MODELS
 
@@ -72,6 +74,18 @@ def pilothouse_permissions() -> Iterable[Permission]:
 def pilothouse_palette() -> Iterable[PaletteSource]:
     """Return what the command palette finds."""
     return [PaletteSource("errors", "Errors", api.VIEW, group_queries.find)]
+
+
+@hookimpl
+def pilothouse_admin_views() -> Iterable[AdminView]:
+    """Return the pages."""
+    return [AdminView("errors", views.ErrorsView, api.VIEW)]
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the entry of the sidebar, with how many groups are open."""
+    return [NavItem("Errors", "errors.index", api.VIEW, "Monitor", 20, "bug", "r", group_queries.open_groups)]
 
 
 @hookimpl

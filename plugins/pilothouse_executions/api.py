@@ -197,10 +197,10 @@ def blueprint() -> ApiBlueprint:
     bp.get("/executions/stats", permission=VIEW)(stats)
     bp.get("/executions/export.csv", permission=VIEW)(export)
     bp.post("/executions", permission=REPORT, status=201, transaction=False)(create)
-    bp.get("/executions/<execution_id>", permission=VIEW)(show)
-    bp.patch("/executions/<execution_id>", permission=REPORT, transaction=False)(change)
-    bp.post("/executions/<execution_id>/cancel", permission=CHANGE)(cancel)
-    bp.post("/executions/<execution_id>/rerun", permission=CHANGE, status=202)(rerun)
+    bp.get("/executions/<path:execution_id>", permission=VIEW)(show)
+    bp.patch("/executions/<path:execution_id>", permission=REPORT, transaction=False)(change)
+    bp.post("/executions/<path:execution_id>/cancel", permission=CHANGE)(cancel)
+    bp.post("/executions/<path:execution_id>/rerun", permission=CHANGE, status=202)(rerun)
     return bp
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,10 +11,11 @@ from sqlalchemy import Connection, Table, select, update
 from pilothouse.sdk import Batch, Bulk, Link, in_list, in_list_sql, insert_ignore, new_id
 from pilothouse_executions import counting
 from pilothouse_executions.merging import FIELDS, UNSET, Row, write_levels
-from pilothouse_executions.models import Execution, Workflow
+from pilothouse_executions.models import Execution, Step, Workflow
 
 EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
 _WORKFLOWS: Table = Workflow.__table__  # type: ignore[assignment]
+STEPS: Table = Step.__table__  # type: ignore[assignment]
 COLUMNS = tuple(column.name for column in EXECUTIONS.columns)
 INSERT = Bulk(EXECUTIONS, COLUMNS)
 
@@ -26,7 +28,8 @@ def link_executions(batch: Batch) -> None:
     _intern_workflows(batch, {signal.workflow for signal in batch.signals})
     for signal in batch.signals:
         workflow_id = batch.workflows.get(signal.workflow)
-        batch.links[signal.id] = Link(workflow_id, signal.workflow or None, signal.agent, signal.environment)
+        known = Link(workflow_id, signal.workflow or None, signal.agent, signal.environment)
+        _note(batch, signal.id, known)
 
 
 def link_children(batch: Batch) -> None:
@@ -38,7 +41,7 @@ def link_children(batch: Batch) -> None:
     if not wanted:
         return
     for row in load(batch.connection, list(wanted)).values():
-        batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], row["environment"])
+        _note(batch, row["id"], Link(row["workflow_id"], name_of(batch, row), row["agent"], row["environment"]))
         if row["status"] == "lost":
             _revive(batch, row)
     missing = [signal for execution_id, signal in wanted.items() if execution_id not in batch.links]
@@ -46,13 +49,31 @@ def link_children(batch: Batch) -> None:
     INSERT.insert(batch.connection, (tuple(row[name] for name in COLUMNS) for row in rows))
     for row in rows:
         counting.add(batch.measures, row, name_of(batch, row))
-        batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], None)
+        _note(batch, row["id"], Link(row["workflow_id"], name_of(batch, row), row["agent"], None))
 
 
 def note_links(batch: Batch, rows: Iterable[Row]) -> None:
     """Let children of this batch know what merging has made of their executions: a report may leave out what is known."""
     for row in rows:
-        batch.links[row["id"]] = Link(row["workflow_id"], name_of(batch, row), row["agent"], row["environment"])
+        _note(batch, row["id"], Link(row["workflow_id"], name_of(batch, row), row["agent"], row["environment"]))
+
+
+def _note(batch: Batch, execution_id: str, link: Link) -> None:
+    link.parents = functools.partial(parents_of, batch.connection, execution_id)
+    batch.links[execution_id] = link
+
+
+def parents_of(connection: Connection, execution_id: str, steps: Sequence[str]) -> dict[str, str]:
+    """Return the parent of each of the steps and of every step above them, up to the root or to where it is not known."""
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    first = in_list_sql(connection, STEPS, ("id", "parent_id"), "id")
+    statement = (
+        f"WITH RECURSIVE up(id, parent_id) AS ({first} AND execution_id = {mark} UNION "  # noqa: S608 - our own names only
+        f"SELECT s.id, s.parent_id FROM up JOIN steps s ON s.execution_id = {mark} AND s.id = up.parent_id) "
+        "SELECT id, parent_id FROM up WHERE parent_id IS NOT NULL"
+    )
+    rows = connection.exec_driver_sql(statement, (in_list(connection, steps), execution_id, execution_id))
+    return {row[0]: row[1] for row in rows}
 
 
 def _intern_workflows(batch: Batch, names: Iterable[str]) -> None:

@@ -83,7 +83,7 @@ class ExecutionsView(ConsoleView):
             "revision": revision,
         }  # fmt: skip
 
-    @expose("/<execution_id>")
+    @expose("/<path:execution_id>")
     def detail(self, execution_id: str) -> Any:
         """Show one execution; while it runs, a poll gets what changed."""
         return self.live(
@@ -104,7 +104,7 @@ class ExecutionsView(ConsoleView):
             "revision": revision(row), **timeline.build(steps, row.started_at, row.finished_at),
         }  # fmt: skip
 
-    @expose("/<execution_id>/cancel", methods=("POST",))
+    @expose("/<path:execution_id>/cancel", methods=("POST",))
     @needs(api.CHANGE)
     def cancel(self, execution_id: str) -> Response:
         """Cancel one execution."""
@@ -112,7 +112,7 @@ class ExecutionsView(ConsoleView):
             service.cancel(execution_id, request.form.get("reason", "")[:2000], require(api.CHANGE))
         return done("The execution is cancelled", url_for(".detail", execution_id=execution_id))
 
-    @expose("/<execution_id>/rerun", methods=("POST",))
+    @expose("/<path:execution_id>/rerun", methods=("POST",))
     @needs(api.CHANGE)
     def rerun(self, execution_id: str) -> Response:
         """Ask for another run."""

@@ -1,0 +1,242 @@
+"""The pages of errors: the groups, and one group with its events, frames and story."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from flask import Response, request, url_for
+
+from pilothouse.sdk import (
+    DAY,
+    DEFAULT_LIMIT,
+    ConsoleView,
+    Frame,
+    Invalid,
+    Undo,
+    active_members,
+    done,
+    expose,
+    find_members,
+    formats,
+    needs,
+    now,
+    read_cursor,
+    read_query,
+    require,
+    unit_of_work,
+    write_cursor,
+)
+from pilothouse_errors import api, group_queries, queries, service
+from pilothouse_errors.api import GroupQuery
+from pilothouse_errors.frame_names import is_in_app
+from pilothouse_errors.severity import RANKS
+from pilothouse_errors.stack_parsing import parse
+from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
+
+EVERY_S = 15  # seconds; errors move slower than executions
+CHIPS = ((OPEN, "Unresolved"), (RESOLVED, "Resolved"), (IGNORED, "Ignored"))
+NEW = DAY  # a group first seen within is marked new
+
+
+class ErrorsView(ConsoleView):
+    """What broke, grouped by fault."""
+
+    title = "Errors"
+    path = "/errors"
+    permission = api.VIEW
+
+    @expose("/")
+    def index(self) -> Any:
+        """Show the groups; a poll gets only the rows."""
+        return self.live("errors/list.html", "errors/_rows.html", api.TOPICS, self._list, meta=_meta)
+
+    def _list(self) -> dict[str, Any]:
+        query = _read_group_query()
+        wanted = query.filters()
+        filters = wanted if "status" in request.args else replace(wanted, status=(OPEN,))
+        if "all" in request.args.getlist("status"):
+            filters = replace(filters, status=())
+        after = read_cursor(query.cursor) if query.cursor else None
+        groups = group_queries.page(filters, DEFAULT_LIMIT, after)
+        more, groups = len(groups) > DEFAULT_LIMIT, groups[:DEFAULT_LIMIT]
+        counts = group_queries.counts(filters)
+        return {
+            "groups": groups, "trends": group_queries.trends([group.id for group in groups], now()), "counts": counts,
+            "filters": filters, "chips": CHIPS, "total": sum(counts.values()), "severities": tuple(RANKS),
+            "older": write_cursor(groups[-1].last_seen_at, groups[-1].id) if more else None, "query": query,
+            "members": active_members(), "names": _names(groups), "workflows": _workflow_options(),
+            "may_manage": self.may(api.MANAGE), "revision": revision, "is_new": lambda g: now() - g.first_seen_at < NEW,
+            "ever": sum(counts.values()) > 0, "every": None if query.cursor else EVERY_S,
+        }  # fmt: skip
+
+    @expose("/<group_id>")
+    def group(self, group_id: str) -> Any:
+        """Show one group with one of its errors."""
+        return self.live(
+            "errors/group.html", "errors/_group_live.html", api.TOPICS, lambda: self._group(group_id)
+        )
+
+    def _group(self, group_id: str) -> dict[str, Any]:
+        group = group_queries.get(group_id)
+        wanted = request.args.get("error", "")
+        near = queries.neighbours(group_id, wanted or None)
+        chosen = wanted or near.recommended or near.latest
+        error = queries.get(chosen) if chosen else None
+        shown = queries.neighbours(group_id, chosen) if chosen and not wanted else near
+        shares = group_queries.shares(group_id)
+        return {
+            "group": group, "error": error, "near": shown, "frames": _frames(error) if error else [],
+            "attributes": _decoded(error.attributes) if error and error.attributes else {},
+            "trend": _trend(group_id), "shares": _share_rows(shares), "activity": group_queries.activity(group_id),
+            "executions": group_queries.executions(group_id), "members": active_members(), "names": _names([group]),
+            "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
+            "detail_of": _detail_of, "plain": _plain, "is_new": now() - group.first_seen_at < NEW,
+        }  # fmt: skip
+
+    @expose("/<group_id>/change", methods=("POST",))
+    @needs(api.MANAGE)
+    def change(self, group_id: str) -> Response:
+        """Resolve, ignore, reopen, assign or rate one group."""
+        before = group_queries.get(group_id)
+        old = {"status": before.status, "severity": before.severity, "assignee_id": before.assignee_id or ""}
+        changes = _changes()
+        with unit_of_work():
+            service.change_group(group_id, changes, require(api.MANAGE), request.form.get("notes", "").strip()[:10_000])
+        back = {name: old[name] for name in changes}
+        undo = Undo(url_for(".change", group_id=group_id), {name: str(value) for name, value in back.items()})
+        return done(_told(changes, 1), url_for(".group", group_id=group_id), undo=undo)
+
+    @expose("/<group_id>/comment", methods=("POST",))
+    @needs(api.MANAGE)
+    def comment(self, group_id: str) -> Response:
+        """Add a comment to a group's story."""
+        text = request.form.get("notes", "").strip()[:10_000]
+        if text:
+            with unit_of_work():
+                service.comment(group_id, text, require(api.MANAGE))
+        return done("The comment is added", url_for(".group", group_id=group_id))
+
+    @expose("/bulk", methods=("POST",))
+    @needs(api.MANAGE)
+    def change_many(self) -> Response:
+        """Change the selected groups alike."""
+        changes = _changes()
+        with unit_of_work():
+            changed = service.change_groups(request.form.getlist("id")[:500], changes, require(api.MANAGE))
+        return done(_told(changes, changed), url_for(".index"))
+
+
+def revision(group: Any) -> str:
+    """Return what changes when a group's line on the page would."""
+    return f"{group.updated_at}-{group.count}-{group.status}-{group.severity}-{group.assignee_id or ''}"
+
+
+def _read_group_query() -> GroupQuery:
+    """Read the page's filters; what is no filter is passed over, so that an old link still opens."""
+    arguments = request.args.to_dict(flat=False)
+    arguments["status"] = [status for status in arguments.get("status", []) if status in group_queries.STATUSES]
+    arguments["severity"] = [severity for severity in arguments.get("severity", []) if severity in RANKS]
+    try:
+        return read_query(arguments, GroupQuery)
+    except Invalid as fault:
+        wrong = {error.path.partition("[")[0] for error in fault.errors}
+        return read_query({name: values for name, values in arguments.items() if name not in wrong}, GroupQuery)
+
+
+def _meta(shown: Mapping[str, Any]) -> dict[str, Any]:
+    return {"counts": {**shown["counts"], "all": shown["total"]}}
+
+
+def _changes() -> dict[str, Any]:
+    """Return what the form asks to change. Raises Invalid for values that do not exist."""
+    changes: dict[str, Any] = {}
+    status, severity = request.form.get("status"), request.form.get("severity")
+    if status is not None:
+        if status not in group_queries.STATUSES:
+            raise Invalid.field("status", f"must be one of {', '.join(group_queries.STATUSES)}")
+        changes["status"] = status
+    if severity is not None:
+        if severity not in RANKS:
+            raise Invalid.field("severity", f"must be one of {', '.join(RANKS)}")
+        changes["severity"] = severity
+    if "assignee_id" in request.form:
+        changes["assignee_id"] = request.form["assignee_id"] or None
+    return changes
+
+
+def _told(changes: Mapping[str, Any], number: int) -> str:
+    groups = "The group is" if number == 1 else f"{formats.count(number)} groups are"
+    words = {OPEN: "open again", RESOLVED: "resolved", IGNORED: "ignored"}
+    if "status" in changes:
+        return f"{groups} {words[changes['status']]}"
+    if "severity" in changes:
+        return f"{groups} rated {changes['severity']}"
+    return f"{groups} {'assigned' if changes.get('assignee_id') else 'nobody’s now'}"
+
+
+def _names(groups: Sequence[Any]) -> dict[str, str]:
+    """Return the names of those that groups are assigned to, by id."""
+    wanted = [group.assignee_id for group in groups if group.assignee_id]
+    return {key: member.name for key, member in find_members(wanted).items()} if wanted else {}
+
+
+def _workflow_options() -> list[tuple[str, str, None]]:
+    return [(name, name, None) for name in sorted(queries.workflow_names().values())]
+
+
+def _trend(group_id: str) -> list[int]:
+    """Return the last 14 days in half days, as the list shows them."""
+    return group_queries.trends([group_id], now())[group_id]
+
+
+def _share_rows(shares: Any) -> list[tuple[str, list[tuple[str, float, str, None]]]]:
+    spread = (("Release", shares.release), ("Environment", shares.environment), ("People", shares.user))
+    return [
+        (title, [(value, number / shares.sampled, formats.percent(number / shares.sampled), None) for value, number in found])
+        for title, found in spread
+        if found
+    ]
+
+
+def _frames(error: Any) -> list[dict[str, Any]]:
+    """Return an error's frames, the most recent call first; the first one of the program's own is open."""
+    sent = msgspec.json.decode(error.frames, type=list[Frame]) if error.frames is not None else None
+    frames = sent if sent is not None else parse(error.stack_trace) if error.stack_trace else []
+    shown = [_frame(frame) for frame in reversed(frames)]
+    opened = next((frame for frame in shown if frame["in_app"]), shown[0] if shown else None)
+    if opened is not None:
+        opened["open"] = True
+    return shown
+
+
+def _frame(frame: Frame) -> dict[str, Any]:
+    before = list(frame.pre_context)
+    line = frame.line or len(before) + 1
+    source = [(line - len(before) + place, text, False) for place, text in enumerate(before)]
+    if frame.context_line is not None:
+        source.append((line, frame.context_line, True))
+        source += [(line + 1 + place, text, False) for place, text in enumerate(frame.post_context)]
+    values = frame.vars or {}
+    return {
+        "file": frame.file or frame.module or "?", "line": frame.line, "function": frame.function, "source": source,
+        "in_app": is_in_app(frame), "open": False, "vars": [(name, _plain(value)) for name, value in values.items()],
+    }  # fmt: skip
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _detail_of(entry: Any) -> Mapping[str, Any]:
+    detail = _decoded(entry.detail)
+    return detail if isinstance(detail, dict) else {}
