@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -58,7 +58,7 @@ class BreakdownQuery(msgspec.Struct, frozen=True):
 
 
 class RecordsQuery(msgspec.Struct, frozen=True):
-    """Which calls; an empty value stands for calls without one."""
+    """Which calls; `without` names dimensions that they have no value of, and may repeat."""
 
     range: str | None = None
     since: Moment | None = None
@@ -69,13 +69,14 @@ class RecordsQuery(msgspec.Struct, frozen=True):
     workflow: str | None = None
     user: str | None = None
     key: str | None = None
+    without: list[Literal["provider", "agent", "workflow", "user", "key"]] = []
     limit: Limit = DEFAULT_LIMIT
     cursor: str | None = None
 
     def where(self) -> dict[str, str | None]:
         """Return the wanted values by dimension."""
         named = {name: getattr(self, name) for name in queries.DIMENSIONS}
-        return {name: value for name, value in named.items() if value is not None}
+        return {name: value for name, value in named.items() if value is not None} | dict.fromkeys(self.without)
 
 
 class TotalsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,8 +200,7 @@ def list_records(query: RecordsQuery) -> Page[CallRecord]:
     """List the calls behind a figure, newest first."""
     period = read_period(query.range, query.since, query.until)
     after = read_cursor(query.cursor) if query.cursor else None
-    where: Mapping[str, str | None] = {name: value or None for name, value in query.where().items()}
-    rows, cursor = page_of(queries.calls(period, where, query.limit, after), query.limit, lambda r: (r.at, str(r.seq)))
+    rows, cursor = page_of(queries.calls(period, query.where(), query.limit, after), query.limit, lambda r: (r.at, str(r.seq)))
     return Page([call_record(row) for row in rows], cursor)
 
 

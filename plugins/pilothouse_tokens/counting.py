@@ -10,10 +10,10 @@ sums as there are calls. What is asked of users and keys is summed by itself, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pilothouse.sdk import NANO, Measure, MeasureSink
+from pilothouse.sdk import MINUTE, NANO, Measure, MeasureSink
 
 PARTS: Mapping[str, str] = {
     "prompt": "Prompt tokens",
@@ -29,6 +29,9 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     CALLERS: ("user", "key"),
 }
 CUTS = (("model", "workflow"),)  # of the export
+
+Place = tuple[int, tuple[str | None, ...]]  # a minute (ms) and the values of a scope's dimensions
+Sums = dict[Place, Sequence[int]]  # calls, tokens by kind, cost in nano-dollars, priced calls
 COST = f"{WORK}.cost_usd"
 
 
@@ -44,12 +47,30 @@ def scope_of(dimension: str) -> str:
 
 def add(sink: MeasureSink, row: Mapping[str, Any]) -> None:
     """Add a row of usage."""
-    _apply(sink, row, 1)
+    add_all(sink, [row])
+
+
+def add_all(sink: MeasureSink, rows: Iterable[Mapping[str, Any]], sign: int = 1) -> None:
+    """Add rows of usage, summed first where they agree in minute and dimensions; a sign of -1 takes them back."""
+    work: Sums = {}
+    callers: Sums = {}
+    for row in rows:
+        minute = row["at"] - row["at"] % MINUTE
+        cost = row["cost_nano"]
+        values = (
+            1, row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"], row["cache_write_tokens"],
+            row["reasoning_tokens"], cost or 0, 0 if cost is None else 1,
+        )  # fmt: skip
+        _sum(work, (minute, (row["model"], row["provider"], row["agent"], row["workflow"])), values)
+        if row["user"] or row["key_id"]:
+            _sum(callers, (minute, (row["user"], row["key_id"])), values)
+    _write(sink, WORK, work, sign)
+    _write(sink, CALLERS, callers, sign)
 
 
 def take_back(sink: MeasureSink, row: Mapping[str, Any]) -> None:
     """Take back what a row added."""
-    _apply(sink, row, -1)
+    add_all(sink, [row], -1)
 
 
 def _measure(part: str, title: str, scope: str) -> Measure:
@@ -59,21 +80,18 @@ def _measure(part: str, title: str, scope: str) -> Measure:
     return Measure(f"{scope}.{part}", f"{title}, by user and key", unit, "sum", DIMENSIONS[scope], scale)
 
 
-def _apply(sink: MeasureSink, row: Mapping[str, Any], sign: int) -> None:
-    _apply_scope(sink, WORK, (row["model"], row["provider"], row["agent"], row["workflow"]), (row, sign))
-    if row["user"] or row["key_id"]:
-        _apply_scope(sink, CALLERS, (row["user"], row["key_id"]), (row, sign))
+def _sum(sums: Sums, place: Place, values: Sequence[int]) -> None:
+    known = sums.get(place)
+    sums[place] = values if known is None else [have + more for have, more in zip(known, values, strict=True)]
 
 
-def _apply_scope(
-    sink: MeasureSink, scope: str, values: tuple[str | None, ...], signed: tuple[Mapping[str, Any], int]
-) -> None:
-    row, sign = signed
-    at = row["at"]
-    sink.add(f"{scope}.prompt", at, values, count=sign, total=sign * row["prompt_tokens"])
-    sink.add(f"{scope}.completion", at, values, count=sign, total=sign * row["completion_tokens"])
-    if row["cost_nano"] is not None:
-        sink.add(f"{scope}.cost_usd", at, values, count=sign, total=sign * row["cost_nano"])
-    for part in ("cached", "cache_write", "reasoning"):
-        if tokens := row[f"{part}_tokens"]:
-            sink.add(f"{scope}.{part}", at, values, count=sign, total=sign * tokens)
+def _write(sink: MeasureSink, scope: str, sums: Sums, sign: int) -> None:
+    names = [f"{scope}.{part}" for part in PARTS]
+    for (at, dimensions), (calls, prompt, completion, cached, cache_write, reasoning, cost, priced) in sums.items():
+        sink.add(names[0], at, dimensions, count=sign * calls, total=sign * prompt)
+        sink.add(names[1], at, dimensions, count=sign * calls, total=sign * completion)
+        if priced:
+            sink.add(names[2], at, dimensions, count=sign * priced, total=sign * cost)
+        for name, tokens in ((names[3], cached), (names[4], cache_write), (names[5], reasoning)):
+            if tokens:
+                sink.add(name, at, dimensions, count=0, total=sign * tokens)
