@@ -1,0 +1,1 @@
+"""Team: members, invitations, what each member did, the audit log, one's own sessions."""
