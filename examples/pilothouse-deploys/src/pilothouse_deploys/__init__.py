@@ -1,0 +1,1 @@
+"""Deployments, beside the executions that ran on them."""
