@@ -117,13 +117,21 @@ class SignalReader:
             signal = self._one.decode(part)
             return signal, check_signal(signal), signal.id
         except msgspec.ValidationError as fault:
-            value = msgspec.json.decode(part)
-            name = value.get("id") if isinstance(value, dict) else None
-            return None, self._explain(value, str(fault)), name if isinstance(name, str) else None
+            return None, *self._refuse(part, str(fault))
         except (msgspec.DecodeError, Malformed, UnicodeDecodeError) as fault:
             return None, [FieldError("signal", f"is not valid JSON: {fault}")], None
         except (RecursionError, OverflowError):
             return None, [FieldError("signal", "is nested too deep or holds a number out of range")], None
+
+    def _refuse(self, part: bytes, first: str) -> tuple[list[FieldError], str | None]:
+        """Say all that is wrong with a signal of which `first` is known, and its id where it has one."""
+        try:
+            value = msgspec.json.decode(part)
+        except (msgspec.DecodeError, RecursionError, OverflowError):
+            # what follows the first fault cannot be read either: no JSON, too deep, or a number beyond any
+            return [located(first, "")], None
+        name = value.get("id") if isinstance(value, dict) else None
+        return self._explain(value, first), name if isinstance(name, str) else None
 
     def _explain(self, value: Any, first: str) -> list[FieldError]:
         if not isinstance(value, dict):
@@ -132,10 +140,8 @@ class SignalReader:
         if kind is None:
             return [FieldError("type", f"must be one of {', '.join(sorted(self._by_tag))}")]
         errors = find_errors(value, kind, "")
-        for name in OBJECTS:
-            if not isinstance(value.get(name), (dict, type(None))):
-                errors.append(FieldError(name, "must be an object"))
-        return errors or [located(first, "")]
+        loose = [name for name in OBJECTS if not isinstance(value.get(name), (dict, type(None)))]
+        return [*errors, *(FieldError(name, "must be an object") for name in loose)] or [located(first, "")]
 
 
 def check_signal(signal: Any) -> list[FieldError]:
@@ -143,10 +149,8 @@ def check_signal(signal: Any) -> list[FieldError]:
     kind = type(signal)
     if kind is TokenUsage:
         return [FieldError(name, message) for name, message in check_usage(signal)]
-    errors = []
-    for name in OBJECTS:
-        if not _is_object(getattr(signal, name, NOTHING)):
-            errors.append(FieldError(name, "must be an object"))
+    loose = [name for name in OBJECTS if not _is_object(getattr(signal, name, NOTHING))]
+    errors = [FieldError(name, "must be an object") for name in loose]
     if kind is Execution and signal.error is not None and not _is_object(signal.error.attributes):
         errors.append(FieldError("error.attributes", "must be an object"))
     return errors
@@ -162,9 +166,9 @@ def _check_number(count: int) -> None:
 
 
 def _split_leniently(body: bytes) -> list[bytes]:
-    """Split a body that only the lenient reader takes: lone surrogates are written as `\\ud83d` by some clients."""
+    """Split a body that only the lenient reader takes: some clients write lone surrogates as escapes."""
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode())  # bytes would be taken for UTF-16 or UTF-32 too
         signals = value["signals"]
         if not isinstance(signals, list):
             raise Malformed('The body must be {"signals": [...]}: signals is no list')

@@ -7,7 +7,9 @@ Kept: the last four characters of a secret, so that people can tell which one it
 from __future__ import annotations
 
 import json
+import math
 import re
+import sys
 from typing import Any
 
 from pilothouse.errors import Malformed
@@ -16,7 +18,7 @@ MASK = "[scrubbed]"
 
 # Values of fields with these names are secrets whatever they look like.
 _NAMES = re.compile(
-    r"^(.*[_\-.])?(password|passwd|pwd|secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|"
+    r"^(.*[_\-.])?(password|passwd|passphrase|pwd|secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|"
     r"refresh[_-]?token|id[_-]?token|client[_-]?secret|authorization|proxy-authorization|cookie|set-cookie|x-api-key|token|"
     r"session[_-]?token|csrf[_-]?token|credit[_-]?card|card[_-]?number|cvv|cvc|ssn)$",
     re.IGNORECASE,
@@ -34,17 +36,28 @@ _SHAPES = re.compile(
     r"|whsec_[A-Za-z0-9+/=]{20,}"
     r"|eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}"  # JSON web tokens
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
-    r"|(?i:bearer|basic)\s+[A-Za-z0-9+/=_\-.~]{12,}"
+    r"|(?i:bearer)\s+[A-Za-z0-9+/=_\-.~]{12,}"
+    r"|(?i:basic)\s+(?=\S*[0-9+/=]|\S*[a-z]\S*[A-Z])[A-Za-z0-9+/=]{12,}"  # not "basic understanding"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in a URL
 )
+# `password=...` and `"password": "..."` inside any text, such as a body that an exception quotes.
+_PAIRS = re.compile(
+    r"((?:password|passwd|passphrase|pwd|secret|(?:api|access|private)[_-]?key|(?:auth|access|refresh|session)[_-]?token)"
+    r"(?:[\"'\\]*\s*:\s*[\"'\\]+|\s*=\s*[\"'\\]*))[^\s\"'\\&,;{}()\[\]]{4,}",
+    re.IGNORECASE,
+)
+_TOKEN_NAME = re.compile(r"token$", re.IGNORECASE)  # a number of that name counts tokens
 _CARD = re.compile(r"(?<![\d.])[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?!\d)|(?<![\d.])3[47]\d{2}([ -]?)\d{6}\2\d{5}(?!\d)")
 _IDS = frozenset({"type", "id", "execution_id", "parent_id", "response_id", "key_id"})
 
 # Each costs a pass over the body, so what one of them finds the others need not: a report of 150 KB is looked through in 2 ms.
 _TELLTALES = (
-    b"sk-", b"ph_", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat", b"glpat-", b"xox", b"akia", b"asia", b"aiza", b"_live_",
-    b"_test_", b"whsec_", b"eyj", b"private key", b"bearer", b"basic ", b"pass", b"pwd", b"secret", b"key\"", b"key\\\"", b"token\"",
-    b"token\\\"", b"authoriz", b"cookie", b"card", b"cvv", b"cvc", b"ssn", b"\\u00", b"\\ud",
+    b"sk-", b"ph_", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat", b"glpat-", b"xox", b"akia", b"asia", b"aiza",
+    b"_live_", b"_test_", b"whsec_", b"eyj", b"private key", b"bearer", b"basic ", b"passw", b"passphrase", b"pwd", b"secret",
+    b"api_key", b"api-key", b"apikey", b"access_key", b"access-key", b"accesskey", b"private_key", b"private-key",
+    b"privatekey", b"auth_token", b"auth-token", b"authtoken", b"access_token", b"access-token", b"accesstoken",
+    b"refresh_token", b"refresh-token", b"refreshtoken", b"session_token", b"session-token", b"sessiontoken", b'token"',
+    b'token\\"', b"authoriz", b"cookie", b"card", b"cvv", b"cvc", b"ssn", b"\\u00", b"\\ud",
 )  # fmt: skip
 # Digits become 0, what may separate the groups of a card number becomes -, all else x: then three plain searches find any.
 _DIGITS = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord("-") if i in b" -" else ord("x") for i in range(256))  # noqa: PLR2004 - ASCII
@@ -66,13 +79,14 @@ def needs_cleaning(body: bytes) -> bool:
 def clean_signal(body: bytes) -> bytes:
     """Return one signal's JSON with secrets masked, NUL removed and lone surrogates replaced.
 
-    Ids keep what they are, so that two of them never become one. Raises Malformed where it is no JSON or too deep.
+    Ids stay as they are, so that two of them never become one: one that cannot be stored is refused like any other wrong
+    id. Raises Malformed where it is no JSON or too deep.
     """
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_float, parse_int=_integer)
         cleaned = clean(value)
         if isinstance(value, dict):
-            cleaned |= {name: _storable(value[name]) for name in _IDS & value.keys() if isinstance(value[name], str)}
+            cleaned |= {name: value[name] for name in _IDS & value.keys() if isinstance(value[name], str)}
         return json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, UnicodeError) as fault:
         raise Malformed(f"The body is not valid JSON: {fault}") from None
@@ -94,7 +108,7 @@ def clean(value: Any) -> Any:
 def clean_text(text: str) -> str:
     """Mask the secrets inside a text and make it storable."""
     text = _storable(text)
-    text = _SHAPES.sub(_keep_tail, text)
+    text = _PAIRS.sub(rf"\1{MASK}", _SHAPES.sub(_keep_tail, text))
     return _CARD.sub(_mask_card, text) if any(character.isdigit() for character in text) else text
 
 
@@ -105,7 +119,9 @@ def _storable(text: str) -> str:
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    return isinstance(value, (str, list)) and bool(value) and _NAMES.match(name) is not None
+    if not value or isinstance(value, bool) or _NAMES.match(name) is None:
+        return False
+    return isinstance(value, (str, list)) or _TOKEN_NAME.search(name) is None
 
 
 def _keep_tail(match: re.Match[str]) -> str:
@@ -118,6 +134,17 @@ def _mask_card(match: re.Match[str]) -> str:
     doubled = [(2 * digit - 9 if 2 * digit > 9 else 2 * digit) for digit in digits[-2::-2]]  # noqa: PLR2004 - Luhn, ISO/IEC 7812-1
     valid = (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
     return f"{MASK}{match.group()[-4:]}" if valid else match.group()
+
+
+def _float(literal: str) -> float | str:
+    """Read a number; one beyond any float stays as its own text, since JSON cannot say infinity."""
+    value = float(literal)
+    return value if math.isfinite(value) else literal
+
+
+def _integer(literal: str) -> int | str:
+    """Read a whole number; one of more digits than Python reads stays as its own text."""
+    return int(literal) if len(literal) < sys.get_int_max_str_digits() else literal
 
 
 def _refuse_constant(name: str) -> None:

@@ -34,7 +34,8 @@ LongText = Annotated[str, msgspec.Meta(max_length=65_536)]
 StackText = Annotated[str, msgspec.Meta(max_length=1_048_576)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=9_007_199_254_740_991)]  # 2**53 - 1: exact in every JSON reader
 Money = Annotated[str, msgspec.Meta(max_length=40)]
-
+Duration = Annotated[float, msgspec.Meta(ge=0, le=315_360_000_000)]  # ms; ten years, far below what leaves 64 bits in sums
+_LEAP_SECOND = re.compile(r"(?<=T[0-9]{2}:[0-9]{2}:)60")  # RFC 3339 has them, Unix time has not
 
 # Printable and without spaces: no separators, controls, soft hyphens or invisible format characters.
 _ID_PATTERN = (
@@ -75,7 +76,7 @@ def parse_time(value: Any, latest: int | None = None) -> int:
         at = value
     else:
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(_LEAP_SECOND.sub("59", value.upper()))
         except ValueError:
             raise ValueError(TIME_RULE) from None
         if moment.tzinfo is None:
@@ -211,7 +212,7 @@ class TokenUsage(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="tok
     agent: Text | None = None
     user: Text | None = None
     key_id: Text | None = None
-    latency_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    latency_ms: Duration | None = None
     at: Millis | None = None
     request_model: Text | None = None
     service_tier: Text | None = None
@@ -232,7 +233,7 @@ class Event(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
     component: Text | None = None
     user: Text | None = None
     session: Text | None = None
-    duration_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    duration_ms: Duration | None = None
     ok: bool | None = None
     at: Millis | None = None
     properties: Raw = NOTHING

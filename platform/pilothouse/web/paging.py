@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -11,6 +10,9 @@ import msgspec
 from pilothouse.errors import Invalid
 
 T = TypeVar("T")
+
+_SortValue = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+_Key = Annotated[str, msgspec.Meta(max_length=255, pattern=r"\A[^\x00]*\Z")]  # NUL is none that PostgreSQL compares with
 
 DEFAULT_LIMIT = 50
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
@@ -32,8 +34,8 @@ def read_cursor(cursor: str) -> tuple[int, str]:
     """Read a cursor. Raises Invalid for anything that `write_cursor` did not make."""
     try:
         body = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(body, type=tuple[Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)], str])
-    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
+        return msgspec.json.decode(body, type=tuple[_SortValue, _Key])
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         raise Invalid.field("cursor", "is not a cursor of this list") from None
 
 

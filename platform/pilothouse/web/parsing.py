@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -16,18 +17,32 @@ T = TypeVar("T")
 _PATH = re.compile(r" - at `\$?\.?(?P<path>[^`]*)`$")
 _ID_FAULT = re.compile(r"Expected `str` matching regex '.*'(?= - at `|\Z)", re.DOTALL)
 _LARGEST_INT = 2**63 - 1
+LONGEST_MESSAGE = 300  # characters; msgspec repeats a wrong value, however long it is
 
 
 def decode_json(body: bytes) -> Any:
-    """Decode JSON strictly. Raises Malformed for what is no JSON, is not UTF-8 or nests too deep."""
+    """Decode JSON strictly, without NUL, which PostgreSQL cannot store.
+
+    Raises Malformed for what is no JSON, is not UTF-8 or nests too deep.
+    """
     try:
         body.decode()
         value = msgspec.json.decode(body)
+        if b"\\u0000" in body:
+            value = _without_nul(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise Malformed(f"The body is not valid JSON: {fault}") from None
     except RecursionError:
         raise Malformed("The body is nested too deep.") from None
     return value
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {name.replace("\0", ""): _without_nul(item) for name, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def convert(value: Any, kind: type[T], path: str = "", *, strict: bool = True) -> T:
@@ -46,7 +61,7 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
     if not isinstance(kind, type) or not issubclass(kind, msgspec.Struct):
         return []
     errors = []
-    hints = get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     for field in msgspec.structs.fields(kind):
         where = f"{path}.{field.encode_name}" if path else field.encode_name
         if field.encode_name not in value:
@@ -62,23 +77,34 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
     return errors
 
 
+@cache
+def hints_of(kind: type) -> dict[str, Any]:
+    """Return the annotations of a Struct's fields; resolving them anew would dominate a report of many bad signals."""
+    return get_type_hints(kind, include_extras=True)
+
+
 def located(message: str, path: str) -> FieldError:
     """Split msgspec's "message - at `$.path`" into a field error below `path`."""
     message = _ID_FAULT.sub(ID_RULE, message)  # the only pattern among our fields is that of ids
     match = _PATH.search(message)
     if match is None:
-        return FieldError(path or "body", message)
+        return FieldError(path or "body", message[:LONGEST_MESSAGE])
     inner = match["path"]
     joined = path + inner if inner.startswith("[") or not path or not inner else f"{path}.{inner}"
-    return FieldError(joined or "body", message[: match.start()])
+    return FieldError(joined or "body", message[: min(match.start(), LONGEST_MESSAGE)])
 
 
 def read_query(arguments: Mapping[str, list[str]], kind: type[T]) -> T:
-    """Read a query string or form: lists where the field is a list, empty values left out, unknown names ignored."""
-    hints = get_type_hints(kind, include_extras=True)
+    """Read a query string or form: lists where the field is a list, empty values left out, unknown names ignored.
+
+    Raises Invalid with every wrong field; nothing that is stored holds NUL, so nothing can be asked for by it.
+    """
+    hints = hints_of(kind)
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         given = [value for value in arguments.get(field.encode_name, []) if value != ""]
+        if any("\0" in value for value in given):
+            raise Invalid.field(field.encode_name, "must not hold NUL")
         if given:
             values[field.encode_name] = given if _is_list(hints[field.name]) else given[-1]
     return convert(values, kind, strict=False)
