@@ -129,10 +129,10 @@ def delta(
 def words(text: str) -> Markup:
     """Return a text in which `backticks` mark code, as documentation and remedies are written."""
     parts = text.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if index % 2 and index < len(parts) - 1 else escape(part)
-        for index, part in enumerate(parts)
-    )
+    if len(parts) % 2 == 0:  # a lone backtick at the end marks nothing
+        parts[-2:] = ["`".join(parts[-2:])]
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 
 
 def avatar(name: str) -> Markup:
