@@ -83,11 +83,23 @@ class Sum:
         """Add a sum as it is written. Raises Malformed."""
         count, total, sketch = rolled if isinstance(rolled, tuple) else (rolled.count, rolled.total, rolled.sketch)
         self.count += count
-        self.total += int(total)
-        if sketch and Distinct.wrote(sketch):
-            self.add(0, 0, None, Distinct.read(sketch))
-        elif sketch:
-            self.add(0, 0, Histogram.read(sketch))
+        self.total += total if isinstance(total, int) else int(total)
+        if sketch:
+            self._add_sketch(sketch)
+
+    def _add_sketch(self, sketch: bytes) -> None:
+        if Distinct.wrote(sketch):
+            things = Distinct.read(sketch)
+            if self.things is None:
+                self.things = things
+            else:
+                self.things.merge(things)
+            return
+        histogram = Histogram.read(sketch)
+        if self.sketch is None:
+            self.sketch = histogram
+        else:
+            self.sketch.merge(histogram)
 
     def rolled(self) -> Rolled:
         """Write the sum; a measure has a distribution or different things, never both."""

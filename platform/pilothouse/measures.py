@@ -16,7 +16,7 @@ so sums of money are exact. The logarithmic buckets of percentiles do not mind t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -181,12 +181,12 @@ def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> li
             groups.setdefault((reader.scope, cut, reader.bounds, fine), []).append(reader)
     rolled, waiting = _rows(connection, _pieces(groups))
     names, members = _labels(connection, {row[2] for row in rolled})
-    takers = [[(names.get(reader.measure, 0), reader.taker(fine=key[3])) for reader in group] for key, group in groups.items()]
+    takers = [[_Taker(reader, names, fine=key[3]) for reader in group] for key, group in groups.items()]
     for number, at, series, body in rolled:
         sums = ROLLED.decode(body)
-        for name, take in takers[number]:
-            if name in sums:
-                take(at, members[series], sums[name])
+        for taker in takers[number]:
+            if taker.name in sums:
+                taker.take(at, series, members, sums[taker.name])
     for added in waiting:
         for reader in readers:
             if reader.measure == added.measure:
@@ -208,7 +208,7 @@ def _pieces(groups: Iterable[_Group]) -> list[tuple[int, str, str, int, int, int
 
 
 class _Reader:
-    """Sorts rows into the answer to one ask."""
+    """One ask on its way to its answer."""
 
     def __init__(self, ask: Ask) -> None:
         measure = declared(ask.measure)
@@ -222,35 +222,51 @@ class _Reader:
         self.cut = next(cut for cut in cuts_of(measure) if needed <= set(cut))
         self.bounds = tuple(_floored(ask.bounds))
         self.answer: Answer = [{} for _ in self.bounds[1:]]
-        self._coarse = _Picks(self.cut, by, ask.where)
-        self._fine = _Picks(self.dimensions, by, ask.where)
-
-    def taker(self, *, fine: bool) -> Callable[[int, Values, Rolled], None]:
-        """Return what adds a roll-up: at, values of its cut, sums. Minutes exist for all dimensions together only."""
-        picks = self._fine if fine else self._coarse
-
-        def take(at: int, members: Values, rolled: Rolled) -> None:
-            if picks.has(members):
-                self._entry(at, picks.of(members)).add_rolled(rolled)
-
-        return take
+        self.coarse = _Picks(self.cut, by, ask.where)
+        self.fine = _Picks(self.dimensions, by, ask.where)
 
     def take_waiting(self, added: Added) -> None:
         """Add what no compaction has taken yet; dimensions that are not as declared count for the whole only."""
         if not self.bounds[0] <= added.at < self.bounds[-1]:
             return
-        if len(added.dimensions) != len(self.dimensions):
-            if not self.cut:
-                self._entry(added.at, ()).add_rolled(added)
-        elif self._fine.has(added.dimensions):
-            self._entry(added.at, self._fine.of(added.dimensions)).add_rolled(added)
+        values: Values | None = ()
+        if len(added.dimensions) == len(self.dimensions):
+            values = self.fine.of(added.dimensions)
+        elif self.cut:
+            values = None
+        if values is not None:
+            self.bucket(added.at).setdefault(values, Sum()).add_rolled(added)
 
-    def _entry(self, at: int, values: Values) -> Sum:
-        bucket = self.answer[bisect_right(self.bounds, at) - 1]
-        entry = bucket.get(values)
+    def bucket(self, at: int) -> dict[Values, Sum]:
+        """Return the bucket in which a moment lies."""
+        return self.answer[bisect_right(self.bounds, at) - 1]
+
+
+class _Taker:
+    """Adds roll-ups of one cut to an answer. Rows come by the thousand: what repeats is looked up once."""
+
+    def __init__(self, reader: _Reader, names: Mapping[str, int], *, fine: bool) -> None:
+        self.name = names.get(reader.measure, 0)
+        self._reader = reader
+        self._picks = reader.fine if fine else reader.coarse
+        self._values: dict[int, Values | None] = {}
+        self._at = -1
+        self._bucket: dict[Values, Sum] = {}
+
+    def take(self, at: int, series: int, members: Mapping[int, Values], rolled: Rolled) -> None:
+        """Add one roll-up."""
+        if series in self._values:
+            values = self._values[series]
+        else:
+            values = self._values[series] = self._picks.of(members[series])
+        if values is None:
+            return
+        if at != self._at:
+            self._at, self._bucket = at, self._reader.bucket(at)
+        entry = self._bucket.get(values)
         if entry is None:
-            entry = bucket[values] = Sum()
-        return entry
+            entry = self._bucket[values] = Sum()
+        entry.add_rolled(rolled)
 
 
 class _Picks:
@@ -260,13 +276,12 @@ class _Picks:
         self._places = tuple(cut.index(name) for name in by)
         self._wanted = tuple((cut.index(name), value) for name, value in where.items())
 
-    def has(self, values: Values) -> bool:
-        """Say whether the values are what was asked for."""
-        return all(values[place] == value for place, value in self._wanted)
-
-    def of(self, values: Values) -> Values:
-        """Return the values that the answer is broken down by."""
-        return tuple(values[place] for place in self._places)
+    def of(self, values: Values) -> Values | None:
+        """Return the values that the answer is broken down by; None where they are not what was asked for."""
+        for place, value in self._wanted:
+            if values[place] != value:
+                return None
+        return tuple([values[place] for place in self._places])
 
 
 def write_names(cut: Sequence[str]) -> str:
