@@ -27,8 +27,6 @@ class TokenUsageRow(Model):
               postgresql_where=text("execution_id IS NOT NULL")),
         Index("ix_token_usage_step", "step_id", sqlite_where=text("step_id IS NOT NULL"),
               postgresql_where=text("step_id IS NOT NULL")),
-        Index("ix_token_usage_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"),
-              postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_token_usage_provisional", "execution_id", "seq", sqlite_where=text("provisional"),
               postgresql_where=text("provisional")),
         Index("ix_token_usage_unpriced", "model", "seq", sqlite_where=text("cost_nano IS NULL"),
@@ -66,6 +64,16 @@ class TokenUsageRow(Model):
     cost_nano: Mapped[int | None] = mapped_column(Nanodollars)
     cost_reported: Mapped[int | None] = mapped_column(Nanodollars)
     price_id: Mapped[str | None] = mapped_column(Id)
+
+
+class TokenSum(Model):
+    """A step that has usage anywhere below it: usage that is found on it is a sum, and does not count."""
+
+    __tablename__ = "token_sums"
+    __table_args__ = (Index("ix_token_sums_execution", "execution_id"), {"sqlite_with_rowid": False})
+
+    step_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    execution_id: Mapped[str] = mapped_column(Id, ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True)
 
 
 class TokenPrice(Model):
@@ -193,6 +201,6 @@ class Recommendation(Model):
 
 
 MODELS = (
-    TokenUsageRow, TokenPrice, UnpricedModel, Repricing, Budget, BudgetWarning, BudgetReservation, FailedExecution,
+    TokenUsageRow, TokenSum, TokenPrice, UnpricedModel, Repricing, Budget, BudgetWarning, BudgetReservation, FailedExecution,
     Recommendation,
 )  # fmt: skip

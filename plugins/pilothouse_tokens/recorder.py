@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete
 
 from pilothouse.sdk import NANO, Batch, Bulk, Link, Recorded, insert_ignore, known_ids, parse_usd
-from pilothouse_tokens import attribution, counting, leaves
+from pilothouse_tokens import attribution, completing, counting, leaves
 from pilothouse_tokens.events import Unpriced
 from pilothouse_tokens.models import BudgetReservation, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.pricing import MOST_COST
@@ -27,18 +27,21 @@ _INSERT = Bulk(USAGE, COLUMNS)
 
 
 def record_usage(batch: Batch) -> Recorded:
-    """Store the usage that is new. A known id or response id, or a sum whose parts are known, is a duplicate."""
+    """Store the usage that is new. A known id or response id, or a sum whose parts are known, is a duplicate.
+
+    Of two spans of one call the one that tells of more tokens counts, in whichever order they come.
+    """
     seen = known_ids(batch.connection, USAGE, [signal.id for signal in batch.signals])
     responses = [signal.response_id for signal in batch.signals if signal.response_id]
     answered = known_ids(batch.connection, USAGE, responses, column="response_id")
     fresh: dict[int, Row] = {}
-    duplicates: set[int] = set()
+    late: dict[int, Row] = {}
     rejected: dict[int, str] = {}
-    for place, signal in enumerate(batch.signals):
-        if signal.id in seen or (signal.response_id and signal.response_id in answered):
-            duplicates.add(place)
-            continue
+    for place, signal in sorted(enumerate(batch.signals), key=_fullest_first):
         row = _row(batch, signal)
+        if signal.id in seen or (signal.response_id and signal.response_id in answered):
+            late[place] = row
+            continue
         if (fault := _fault(row)) is not None:
             rejected[place] = fault
             continue
@@ -49,8 +52,16 @@ def record_usage(batch: Batch) -> Recorded:
     leaves.settle(batch, list(fresh.values()))
     _INSERT.insert(batch.connection, [tuple(row[name] for name in COLUMNS) for row in fresh.values()])
     _count(batch, fresh.values())
-    duplicates.update(place for place, row in fresh.items() if not row["counted"])
+    completed = completing.complete(batch, {place: row for place, row in late.items() if _fault(row) is None})
+    _note_unpriced(batch, completed.values())
+    duplicates = late.keys() | {place for place, row in fresh.items() if not row["counted"]}
     return Recorded(duplicates=frozenset(duplicates), rejected=rejected)
+
+
+def _fullest_first(item: tuple[int, Any]) -> int:
+    """Order the spans of one call; what was not found on steps keeps its place."""
+    _, signal = item
+    return -(signal.prompt_tokens + signal.completion_tokens) if signal.response_id and signal.step_id else 0
 
 
 def relink_usage(batch: Batch) -> None:
@@ -60,8 +71,7 @@ def relink_usage(batch: Batch) -> None:
 
 def _count(batch: Batch, rows: Iterable[Mapping[str, Any]]) -> None:
     counted = [row for row in rows if row["counted"]]
-    for row in counted:
-        counting.add(batch.measures, row)
+    counting.add_all(batch.measures, counted)
     _note_unpriced(batch, counted)
     _close_reservations(batch.connection, [row["id"] for row in counted])
 

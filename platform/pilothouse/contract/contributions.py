@@ -48,12 +48,16 @@ class MeasureSink(Protocol):
 
 @dataclass(slots=True)
 class Link:
-    """What is known of an execution that signals name; filled in by the recorder that owns executions."""
+    """What is known of an execution that signals name; filled in by the recorder that owns executions.
+
+    `parents` asks for what is above steps of the execution, as far as it is known: each step on the way up with its parent.
+    """
 
     workflow_id: str | None = None
     workflow: str | None = None
     agent: str | None = None
     environment: str | None = None
+    parents: Callable[[Sequence[str]], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,7 @@ class AdminView:
 class NavItem:
     """An entry of the sidebar. `section` is Monitor, Insights, Workspace, Account (the reader's own menu) or a name of
     the plugin's own; `keys` is the letter that follows `g`; `badge` returns a count or None and must be cheap (it runs
-    once a page, cached for 2 s).
+    once a page, cached for 2 s; with `personal`, where each reader has a count of their own, it is not cached).
     """
 
     title: str
@@ -163,6 +167,7 @@ class NavItem:
     icon: str = "plug"
     keys: str = ""
     badge: Callable[[], int | None] | None = None
+    personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +232,25 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True)
+class EventSink:
+    """Takes in all events of some types, whoever publishes them, without naming them beforehand.
+
+    `wants` says whether a type is taken. `take` gets what one transaction published of them, at its end and inside of it
+    (in a savepoint of its own): it may write its plugin's own tables and make jobs, and must be cheap.
+    """
+
+    name: str
+    wants: Callable[[type[Event]], bool]
+    take: Callable[[Sequence[Event]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """What people are told about an event."""
+    """What people are told about an event.
+
+    Notices of one category with an equal `fold_key` fold into one with a count while it is unread. `recipients` are the
+    ids of those whom it concerns alone; empty for everyone who may see the category. `urgent` breaks quiet hours.
+    """
 
     title: str
     message: str
@@ -236,11 +258,16 @@ class Notice:
     action_url: str | None = None
     action_label: str | None = None
     fold_key: str | None = None
+    recipients: tuple[str, ...] = ()
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationCategory:
-    """An event that people may want to hear of; `compose` returns None where this one is not worth a notice."""
+    """An event that people may want to hear of; `compose` returns None where this one is not worth a notice.
+
+    `group` is workflow, system, team, billing or one of the plugin's own. Members whose role has the `permission` are told.
+    """
 
     name: str
     title: str
@@ -248,6 +275,7 @@ class NotificationCategory:
     event: type[Event]
     compose: Callable[[Any], Notice | None]
     on_by_default: bool = True
+    permission: str = "core.console.view"
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +343,9 @@ class Reservation(Protocol):
     transaction, and no cent is counted twice or not at all. Settle or release outside of any unit of work.
     """
 
-    id: str
+    @property
+    def id(self) -> str:
+        """The id under which the call's usage is to be recorded."""
 
     def settle(self, cost_nano: int) -> None:
         """Replace the estimate by what the call cost."""

@@ -111,6 +111,16 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['execution_id'], ['executions.id'], name=op.f('fk_token_failed_executions_execution_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('execution_id', name=op.f('pk_token_failed_executions'))
     )
+    op.create_table('token_sums',
+    sa.Column('step_id', sa.String(length=128), nullable=False),
+    sa.Column('execution_id', sa.String(length=128), nullable=False),
+    sa.ForeignKeyConstraint(['execution_id'], ['executions.id'], name=op.f('fk_token_sums_execution_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('step_id', 'execution_id', name=op.f('pk_token_sums')),
+    sqlite_with_rowid=False
+    )
+    with op.batch_alter_table('token_sums', schema=None) as batch_op:
+        batch_op.create_index('ix_token_sums_execution', ['execution_id'], unique=False)
+
     op.create_table('token_usage',
     sa.Column('seq', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('id', sa.String(length=128), nullable=False),
@@ -150,7 +160,6 @@ def upgrade() -> None:
     with op.batch_alter_table('token_usage', schema=None) as batch_op:
         batch_op.create_index('ix_token_usage_at', ['at', 'seq'], unique=False)
         batch_op.create_index('ix_token_usage_execution', ['execution_id'], unique=False, sqlite_where=sa.text('execution_id IS NOT NULL'), postgresql_where=sa.text('execution_id IS NOT NULL'))
-        batch_op.create_index('ix_token_usage_parent', ['parent_id'], unique=False, sqlite_where=sa.text('parent_id IS NOT NULL'), postgresql_where=sa.text('parent_id IS NOT NULL'))
         batch_op.create_index('ix_token_usage_provisional', ['execution_id', 'seq'], unique=False, sqlite_where=sa.text('provisional'), postgresql_where=sa.text('provisional'))
         batch_op.create_index('ix_token_usage_response', ['response_id'], unique=True, sqlite_where=sa.text('response_id IS NOT NULL'), postgresql_where=sa.text('response_id IS NOT NULL'))
         batch_op.create_index('ix_token_usage_step', ['step_id'], unique=False, sqlite_where=sa.text('step_id IS NOT NULL'), postgresql_where=sa.text('step_id IS NOT NULL'))
@@ -166,11 +175,14 @@ def downgrade() -> None:
         batch_op.drop_index('ix_token_usage_step', sqlite_where=sa.text('step_id IS NOT NULL'), postgresql_where=sa.text('step_id IS NOT NULL'))
         batch_op.drop_index('ix_token_usage_response', sqlite_where=sa.text('response_id IS NOT NULL'), postgresql_where=sa.text('response_id IS NOT NULL'))
         batch_op.drop_index('ix_token_usage_provisional', sqlite_where=sa.text('provisional'), postgresql_where=sa.text('provisional'))
-        batch_op.drop_index('ix_token_usage_parent', sqlite_where=sa.text('parent_id IS NOT NULL'), postgresql_where=sa.text('parent_id IS NOT NULL'))
         batch_op.drop_index('ix_token_usage_execution', sqlite_where=sa.text('execution_id IS NOT NULL'), postgresql_where=sa.text('execution_id IS NOT NULL'))
         batch_op.drop_index('ix_token_usage_at')
 
     op.drop_table('token_usage')
+    with op.batch_alter_table('token_sums', schema=None) as batch_op:
+        batch_op.drop_index('ix_token_sums_execution')
+
+    op.drop_table('token_sums')
     op.drop_table('token_failed_executions')
     with op.batch_alter_table('token_reservations', schema=None) as batch_op:
         batch_op.drop_index('ix_token_reservations_expires')

@@ -94,3 +94,47 @@ def test_the_measures_follow(api, usage):
     if trend.status_code == 404:
         pytest.skip("the analytics endpoints are not installed")
     assert sum(series["total"] for series in trend.json["series"]) == 2000
+
+
+def step(key, parent=None, **fields):
+    return {"type": "step", "id": key, "execution_id": "e1", "name": key, "parent_id": parent, "status": "running", **fields}
+
+
+def tree(usage):
+    """Return a workflow's sum, a call's two steps further down, and the steps between them, which know of no tokens."""
+    return [
+        usage("workflow", execution_id="e1", step_id="s1", prompt_tokens=3000),
+        usage("call", execution_id="e1", step_id="s4", parent_id="s3"),
+        step("s1"),
+        step("s2", "s1"),
+        step("s3", "s2"),
+        step("s4", "s3"),
+    ]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(6)))[::37])
+def test_a_sum_far_above_a_call_never_counts(api, usage, totals, order):
+    signals = tree(usage)
+    for place in order:
+        api.send(signals[place])
+    assert totals(api)["prompt_tokens"] == 1000
+    assert counted(api) == (1, 1000, 100, "0.003500000")
+
+
+def test_steps_of_one_id_in_two_executions_are_two_steps(api, usage, totals):
+    api.send(step("s2", "s1"), step("s2", "other", execution_id="e2"))
+    api.send(usage("a", execution_id="e2", step_id="s1"), usage("b", execution_id="e1", step_id="s3", parent_id="s2"))
+    assert totals(api)["calls"] == 2
+
+
+def test_a_circle_of_steps_ends(api, usage, totals):
+    api.send(step("s1", "s2"), step("s2", "s1"))
+    api.send(usage("a", execution_id="e1", step_id="s1", parent_id="s2"))
+    assert totals(api)["calls"] == 1
+
+
+def test_a_call_without_tokens_leaves_the_sum_above_it(api, usage, totals):
+    silent = {"prompt_tokens": 0, "completion_tokens": 0}
+    api.send(usage("agent", execution_id="e1", step_id="s1", provisional=True))
+    api.send(usage("call", execution_id="e1", step_id="s2", parent_id="s1", **silent))
+    assert totals(api)["prompt_tokens"] == 1000
