@@ -21,12 +21,13 @@ from pilothouse.sdk import (
     Reservation,
     Setting,
     Spend,
+    Step,
     Task,
     TokenUsage,
     hookimpl,
     roles_from,
 )
-from pilothouse_tokens import api, budgets, counting, pricing, recorder, repricing, tasks
+from pilothouse_tokens import api, budgets, counting, leaves, pricing, recorder, repricing, tasks
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
 from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
@@ -59,8 +60,12 @@ def pilothouse_migrations() -> Path:
 
 @hookimpl
 def pilothouse_recorders() -> Iterable[Recorder]:
-    """Return what records usage, and what lets it follow its execution's workflow and agent."""
-    return [Recorder(TokenUsage, recorder.record_usage, owner=True), Recorder(Execution, recorder.relink_usage)]
+    """Return what records usage, and what lets it follow its execution's workflow and agent and find its sums."""
+    return [
+        Recorder(TokenUsage, recorder.record_usage, owner=True),
+        Recorder(Execution, recorder.relink_usage),
+        Recorder(Step, leaves.follow_steps),
+    ]
 
 
 @hookimpl
