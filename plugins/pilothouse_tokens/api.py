@@ -23,10 +23,10 @@ from pilothouse.sdk import (
     to_rfc3339,
     to_usd,
 )
-from pilothouse_tokens import budget_api, price_api, queries
-from pilothouse_tokens.models import TokenUsageRow
+from pilothouse_tokens import budget_api, price_api, queries, recommending
+from pilothouse_tokens.models import Recommendation, TokenUsageRow
 from pilothouse_tokens.periods import MOST_BUCKETS, Interval, bucket_end, bucket_starts, interval_for
-from pilothouse_tokens.permissions import VIEW
+from pilothouse_tokens.permissions import PRICES, VIEW
 from pilothouse_tokens.queries import Totals
 
 EXPORTED = (
@@ -154,6 +154,22 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
+class RecommendationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to spend less: what it would have saved in the last 7 days, and up to 100 executions that prove it.
+
+    `kind` is `cheaper_model`, `prompt_caching`, `retry_waste`, `oversized_context` or `failed_calls`.
+    """
+
+    id: str
+    kind: str
+    title: str
+    detail: str
+    saving_usd: str
+    calls: int
+    executions: list[str]
+    found_at: str
+
+
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
     bp = ApiBlueprint("tokens")
@@ -163,6 +179,8 @@ def blueprint() -> ApiBlueprint:
     bp.get("/tokens/export.csv", permission=VIEW)(export)
     price_api.add_routes(bp)
     budget_api.add_routes(bp)
+    bp.get("/tokens/recommendations", permission=VIEW)(list_recommendations)
+    bp.post("/tokens/recommendations/<recommendation_id>/dismiss", permission=PRICES)(dismiss_recommendation)
     return bp
 
 
@@ -208,6 +226,25 @@ def export(query: PeriodQuery) -> Response:
     """Stream a period by local day, model and workflow as CSV; its sums are those of the other endpoints."""
     period, zone = read_period(query.range, query.since, query.until), read_zone(query.tz)
     return csv_response("tokens.csv", EXPORTED, _exported(queries.export(period, zone)))
+
+
+def list_recommendations() -> Page[RecommendationRecord]:
+    """List ways to spend less, each with the executions that prove it; looked for every minute in the last 7 days."""
+    return Page([recommendation_record(found) for found in recommending.current()])
+
+
+def dismiss_recommendation(recommendation_id: str) -> RecommendationRecord:
+    """Hide a recommendation for good."""
+    return recommendation_record(recommending.dismiss(recommendation_id))
+
+
+def recommendation_record(found: Recommendation) -> RecommendationRecord:
+    """Return the record of a recommendation."""
+    return RecommendationRecord(
+        id=found.id, kind=found.kind, title=found.title, detail=found.detail, saving_usd=to_usd(found.saving_nano),
+        calls=found.calls, executions=msgspec.json.decode(found.executions, type=list[str]),
+        found_at=to_rfc3339(found.found_at),
+    )  # fmt: skip
 
 
 def sums_of(line: Totals) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from pilothouse.sdk import (
     Manifest,
     Measure,
     Model,
+    NotificationCategory,
     Permission,
     Price,
+    Reaction,
     Recorder,
     Reservation,
     Setting,
@@ -27,7 +29,8 @@ from pilothouse.sdk import (
     hookimpl,
     roles_from,
 )
-from pilothouse_tokens import api, budgets, counting, leaves, pricing, recorder, repricing, tasks
+from pilothouse_executions.events import Failed
+from pilothouse_tokens import api, budgets, counting, leaves, notices, pricing, reactions, recorder, repricing, tasks
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
 from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
@@ -116,6 +119,7 @@ def pilothouse_tasks() -> Iterable[Task]:
         Task(repricing.TASK, tasks.reprice, transaction=False),
         Task("tokens.refresh_prices", tasks.refresh_prices),
         Task("tokens.check_budgets", tasks.check_budgets),
+        Task("tokens.recommend", tasks.recommend),
     ]
 
 
@@ -124,6 +128,7 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
     return [
         BeatEntry("tokens.check_budgets", "tokens.check_budgets", every_s=10),
+        BeatEntry("tokens.recommend", "tokens.recommend", every_s=60),
         BeatEntry("tokens.expire", "tokens.expire", every_s=600),
         BeatEntry("tokens.refresh_prices", "tokens.refresh_prices", every_s=600),
     ]
@@ -133,3 +138,18 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 def pilothouse_events() -> Iterable[type[Event]]:
     """Return what is published."""
     return [Unpriced, BudgetCrossed, Repriced]
+
+
+@hookimpl
+def pilothouse_reactions() -> Iterable[Reaction]:
+    """Return the reactions to executions."""
+    return [Reaction("tokens.note_failure", Failed, reactions.note_failure, when="now")]
+
+
+@hookimpl
+def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
+    """Return what people may be told."""
+    return [
+        NotificationCategory("tokens.unpriced", "Models without a price", "billing", Unpriced, notices.unpriced),
+        NotificationCategory("tokens.budget", "Budgets", "billing", BudgetCrossed, notices.budget_crossed),
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilothouse.sdk import DAY, now, runtime, unit_of_work
-from pilothouse_tokens import budgets, repricing, service
+from pilothouse_tokens import budgets, recommending, repricing, service
 
 EXPIRE_ROWS = 2_000  # rows a transaction deletes: it holds the writers' lock for some 20 ms
 EXPIRE_STEPS = 200  # transactions a run makes; what is left waits for the next one
@@ -34,3 +34,8 @@ def refresh_prices(_payload: Mapping[str, Any]) -> None:
 def check_budgets(_payload: Mapping[str, Any]) -> None:
     """Tell of every level that a budget has reached and nobody was told of."""
     budgets.check()
+
+
+def recommend(_payload: Mapping[str, Any]) -> None:
+    """Look for ways to spend less."""
+    recommending.refresh()
