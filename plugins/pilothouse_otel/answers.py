@@ -26,7 +26,7 @@ RETRIED = frozenset({429, 503, 507})
 # google.rpc.Code of each status
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 10, 413: 8, 415: 3, 422: 3, 503: 14}
 UNKNOWN = 2
-_REFUSED = {
+_REFUSED: dict[str, tuple[Any, str, str]] = {
     "traces": (ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
     "logs": (ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
     "metrics": (ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),

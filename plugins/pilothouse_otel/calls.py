@@ -7,6 +7,7 @@ instrumentations: two calls of one model at the same time are nothing unusual.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 from pilothouse.sdk import StepKind, TokenUsage
@@ -16,6 +17,7 @@ from pilothouse_otel.spans import Span
 from pilothouse_otel.usage import NOT_REPORTED, Usage, model_of, provider_of, response_of, tier_of, usage_of
 
 Kinds = Mapping[str, StepKind]
+LONGEST_ID = 128  # OTLP's are far from it, but other doors' clients make ids of their own
 OPEN_CALLS = 64  # calls that may enclose the next one: more at once are looked at no further
 
 
@@ -39,7 +41,7 @@ def make_usage(span: Span, usage: Usage, spans: Mapping[str, Span], *, kinds: Ki
     """Make the usage signal of a span."""
     model, asked = model_of(span.attributes)
     return TokenUsage(
-        id=f"{span.trace_id}-{span.span_id}",
+        id=call_id(span),
         model=model,
         prompt_tokens=usage.prompt,
         completion_tokens=usage.completion,
@@ -62,6 +64,12 @@ def make_usage(span: Span, usage: Usage, spans: Mapping[str, Span], *, kinds: Ki
         step_id=span.span_id,
         parent_id=span.parent_id,
     )
+
+
+def call_id(span: Span) -> str:
+    """Return the id of what a span reports beside its step: of both its ids, which are unique in their trace only."""
+    joined = f"{span.trace_id}-{span.span_id}"
+    return joined if len(joined) <= LONGEST_ID else hashlib.sha256(joined.encode()).hexdigest()
 
 
 def _agent(span: Span, spans: Mapping[str, Span], kinds: Kinds) -> str | None:

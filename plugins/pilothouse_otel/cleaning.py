@@ -33,7 +33,7 @@ def scrub_signal(signal: AnySignal) -> AnySignal:
     """Return one signal cleaned; the same one where there is nothing to clean."""
     if not needs_cleaning(msgspec.json.encode(signal)):
         return signal
-    changes = {}
+    changes: dict[str, Any] = {}
     for name in signal.__struct_fields__:
         value = getattr(signal, name)
         if isinstance(value, str) and name not in IDS:

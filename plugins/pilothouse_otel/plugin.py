@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import Manifest, Principal, hookimpl
-from pilothouse_otel import api, credentials
+from pilothouse.sdk import BeatEntry, Manifest, Model, Principal, Task, hookimpl
+from pilothouse_otel import api, credentials, langfuse_api, tasks
 from pilothouse_otel.door import Door
+from pilothouse_otel.models import MODELS
+
+BLUEPRINTS = frozenset({"otel_api", "otel_langfuse_api", "otel_agents_api"})
 
 
 @hookimpl
@@ -18,13 +22,37 @@ def pilothouse_manifest() -> Manifest:
 
 
 @hookimpl
+def pilothouse_models() -> Iterable[type[Model]]:
+    """Return the table."""
+    return MODELS
+
+
+@hookimpl
+def pilothouse_migrations() -> Path:
+    """Return the folder of revisions."""
+    return Path(__file__).parent / "migrations"
+
+
+@hookimpl
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
     """Return the doors."""
     door = Door()
-    return [api.blueprint(door)]
+    return [api.blueprint(door), langfuse_api.blueprint(door), langfuse_api.agents_blueprint(door)]
+
+
+@hookimpl
+def pilothouse_tasks() -> Iterable[Task]:
+    """Return the task."""
+    return [Task("otel.forget", tasks.forget, transaction=False)]
+
+
+@hookimpl
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
+    """Return the schedule."""
+    return [BeatEntry("otel.forget", "otel.forget", every_s=3600)]
 
 
 @hookimpl
 def pilothouse_authenticate(request: Request) -> Principal | None:
     """Know access tokens where other services' clients put their keys."""
-    return credentials.principal_of(request, frozenset({"otel_api"}))
+    return credentials.principal_of(request, BLUEPRINTS)

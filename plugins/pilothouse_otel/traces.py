@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from pilothouse.sdk import DAY, EventSignal, Execution, Signal, Status, Step, StepKind, raw
-from pilothouse_otel.calls import usages_of, without_twins
+from pilothouse_otel.calls import call_id, usages_of, without_twins
 from pilothouse_otel.content import input_of, is_content, output_of, without_content
 from pilothouse_otel.context import Context, context_of, trigger_of, workflow_of_root
 from pilothouse_otel.failures import EXCEPTION_EVENT, errors_of, has_failed, make_error
@@ -23,6 +23,7 @@ from pilothouse_otel.values import cut, first_text
 
 NOTHING = msgspec.Raw()
 PENDING_PARENT = "logfire.pending_parent_id"
+PENDING_SUFFIX = " (pending)"
 NO_SPAN = "0" * 16
 UNNAMED = "unnamed"
 CHUNKS = ".chunk"  # the end of the names of events that only say that a piece of a stream came
@@ -44,15 +45,29 @@ def translate(spans: Iterable[Span], now: int, refused: Refused) -> list[Item]:
             traces.setdefault(span.trace_id, {})[span.span_id] = span
     usages = []
     for trace in traces.values():
-        kinds = {key: kind_of(span) for key, span in trace.items() if not is_plain(span.attributes)}
+        kinds = kinds_of(trace)
         context = context_of(trace, kinds)
         items += _executions(trace, context)
-        items += ((span.place, _step(span, kinds.get(key))) for key, span in trace.items())
-        items += ((span.place, make_error(failure, span, context)) for span, failure in errors_of(trace))
-        items += ((trace[key].place, _event(trace[key], context)) for key in kinds if is_log(trace[key].attributes))
+        items += parts_of(trace, kinds, context)
         usages += usages_of(trace, kinds, context)
     items += ((span.place, usage) for span, usage in without_twins(usages))
     return items
+
+
+def kinds_of(spans: Spans) -> dict[str, StepKind]:
+    """Return the kinds of those spans that are of an AI dialect."""
+    return {key: kind_of(span) for key, span in spans.items() if not is_plain(span.attributes)}
+
+
+def parts_of(spans: Spans, kinds: Mapping[str, StepKind], context: Context) -> Iterator[Item]:
+    """Return the steps, errors and events of one trace's spans."""
+    for key, span in spans.items():
+        yield span.place, _step(span, kinds.get(key))
+    for span, failure in errors_of(spans):
+        yield span.place, make_error(failure, span, context)
+    for key in kinds:
+        if is_log(spans[key].attributes):
+            yield spans[key].place, _event(spans[key], context)
 
 
 def _executions(spans: Spans, context: Context) -> Iterator[Item]:
@@ -165,7 +180,8 @@ def _pending(span: Span) -> Iterator[Item]:
     if real is None:
         return
     parent = above if isinstance(above, str) and len(above) == len(NO_SPAN) and above != NO_SPAN else None
-    running = msgspec.structs.replace(span, span_id=real, parent_id=parent, end=None, events=[])
+    name = span.name.removesuffix(PENDING_SUFFIX)
+    running = msgspec.structs.replace(span, name=name, span_id=real, parent_id=parent, end=None, events=[])
     kinds = {} if is_plain(span.attributes) else {real: kind_of(running)}
     context = context_of({real: running}, kinds)
     report = _finished(running, context) if parent is None else _running(running, context)
@@ -176,7 +192,7 @@ def _pending(span: Span) -> Iterator[Item]:
 def _event(span: Span, context: Context) -> EventSignal:
     """Make the event of a span that only notes that something happened."""
     return EventSignal(
-        id=f"{span.trace_id}-{span.span_id}",
+        id=call_id(span),
         name=cut(span.name, LONGEST_NAME) or UNNAMED,
         component=first_text(span.resource, ("service.name",)),
         user=context.user,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pilothouse_otel.limits import DEEPEST, LONGEST_TEXT, MOST_VALUES
@@ -98,3 +99,16 @@ def amount(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return parsed if 0 <= parsed < EXACT_FLOAT else None
+
+
+def moment(value: Any) -> int | None:
+    """Read a moment in RFC 3339 as Unix ms; without an offset it is UTC. None where it is no moment since 1970."""
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+        at = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+        millis = int(at.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+    return millis if millis >= 0 else None
