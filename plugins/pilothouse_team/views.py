@@ -155,8 +155,10 @@ class TeamView(ConsoleView):
         try:
             results = sending.send_all(emails, role, by)
         except Invalid as fault:
-            shown = {"problem": fault.errors[0].message, "emails": emails, "chosen": role}
-            return Response(self.render("team/send.html", **sending.choices(by), **shown), fault.status)
+            wrong = fault.errors[0]
+            problem = wrong.message if wrong.path == "emails" else f"{wrong.path}: {wrong.message}"
+            shown = {**sending.choices(by), "problem": problem, "wrong": wrong.path, "emails": emails, "chosen": role}
+            return Response(self.render("team/send.html", **shown), fault.status)
         return self._sent(results, HTTPStatus.CREATED)
 
     @expose("/invites/<invite_id>/resend", methods=("POST",))
