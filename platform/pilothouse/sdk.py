@@ -1,5 +1,6 @@
 """All that a plugin may import, under the compatibility promise: names listed in `__all__` keep working within SDK 1.x."""
 
+from pilothouse import outgoing
 from pilothouse.access import PUBLIC, ROLES, Permission, Principal, Role, outranks, roles_from
 from pilothouse.audit import AuditEntry
 from pilothouse.audit import record as audit
@@ -12,6 +13,7 @@ from pilothouse.contract.contributions import (
     Command,
     Credential,
     Enricher,
+    EventSink,
     HealthCheck,
     Link,
     LoginMethod,
@@ -34,7 +36,7 @@ from pilothouse.contract.contributions import (
 )
 from pilothouse.contract.events import Event
 from pilothouse.contract.hookspecs import hookimpl
-from pilothouse.crypto import checksum_ok, hash_token, make_token
+from pilothouse.crypto import Place, checksum_ok, hash_token, make_token
 from pilothouse.db import (
     Bulk,
     Id,
@@ -68,6 +70,7 @@ from pilothouse.errors import (
     TooManyRequests,
     UnsupportedMedia,
 )
+from pilothouse.identity import access_tokens
 from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.directory import Member, active_members, find_member, find_members
 from pilothouse.identity.entering import begin_session, enter
@@ -89,11 +92,13 @@ from pilothouse.measure_sums import QUARTER, Resolution, Sum, Values, percentile
 from pilothouse.measures import Ask, Deltas, declared, read_all, read_totals
 from pilothouse.measures import read as read_measure
 from pilothouse.money import NANO, parse_usd, to_usd
+from pilothouse.outgoing import NotReached, UrlNotAllowed, check_target
 from pilothouse.runtime import runtime
 from pilothouse.scrubbing import clean, clean_text, needs_cleaning
 from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole
 from pilothouse.signals import (
     FINAL,
+    Deadline,
     Error,
     Execution,
     Frame,
@@ -114,12 +119,14 @@ from pilothouse.web import formats
 from pilothouse.web.api import ApiBlueprint
 from pilothouse.web.bodies import read_body
 from pilothouse.web.charts import Chart, Series
+from pilothouse.web.conditional import tagged, unchanged
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
 from pilothouse.web.csrf import check_origin
 from pilothouse.web.csv_stream import csv_response
 from pilothouse.web.ingest_api import charge
-from pilothouse.web.live import Undo, done
+from pilothouse.web.limits import Limit as RateLimit
+from pilothouse.web.live import Undo, done, fragment, poll_etag
 from pilothouse.web.marks import Bucket, Lane
 from pilothouse.web.paging import DEFAULT_LIMIT, Limit, Page, page_of, read_cursor, write_cursor
 from pilothouse.web.parsing import read_query
@@ -127,28 +134,31 @@ from pilothouse.web.prefs import current_prefs
 from pilothouse.web.ranges import Period, read_period, read_zone
 from pilothouse.web.urls import qs, toggled
 from pilothouse.work.jobs import enqueue
+from pilothouse.work.mail import MailRefusedError
 from pilothouse.work.mail import send as send_mail
 
 __all__ = [
     "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "PUBLIC", "QUARTER", "ROLES", "SECOND", "AdminView",
     "ApiBlueprint", "Ask", "AuditEntry", "Batch", "BeatEntry", "Bucket", "BudgetUsedUp", "Bulk", "Chart", "Command",
-    "Conflict", "ConsoleModelView", "ConsoleView", "Credential", "Deltas", "Enricher", "Error", "Event",
-    "EventSignal", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane",
-    "Limit", "Link", "LoginMethod", "LoginSession", "Malformed", "Manifest", "Measure", "MeasureSink", "Member",
-    "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotSignedIn", "Notice",
-    "NotificationCategory", "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Price",
-    "Principal", "Reaction", "Recorded", "Recorder", "Reservation", "Resolution", "Role", "Series", "Setting",
-    "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "StoreAway",
-    "Sum", "Task", "TokenUsage", "TooLarge", "TooManyRequests", "Undo", "UnsupportedMedia", "User", "Values",
+    "Conflict", "ConsoleModelView", "ConsoleView", "Credential", "Deadline", "Deltas", "Enricher", "Error", "Event",
+    "EventSignal", "EventSink", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid",
+    "Json", "Lane", "Limit", "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest",
+    "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound",
+    "NotReached", "NotSignedIn", "Notice", "NotificationCategory", "Page", "PaletteSource", "Panel", "Period",
+    "Permission", "PilothouseError", "Place", "Price", "Principal", "RateLimit", "Reaction", "Recorded", "Recorder",
+    "Reservation", "Resolution", "Role", "Series", "Setting", "Settings", "Severity", "Signal", "SignalId",
+    "Source", "Spend", "Status", "Step", "StepKind", "StoreAway", "Sum", "Task", "TokenUsage", "TooLarge",
+    "TooManyRequests", "Undo", "UnsupportedMedia", "UrlNotAllowed", "User", "Values", "access_tokens",
     "active_members", "add_user", "after_commit", "audit", "begin_session", "change_user", "charge",
-    "check_may_manage", "check_origin", "checked_name", "checksum_ok", "clean", "clean_text", "csv_response",
-    "current_prefs", "current_principal", "db", "declared", "done", "duration", "end_other_sessions", "end_session",
-    "end_sessions_of", "enqueue", "enter", "expose", "find_member", "find_members", "find_principal", "find_user",
-    "flag", "formats", "get_user", "hash_token", "hookimpl", "identity_changed", "in_list", "in_list_sql",
-    "insert_ignore", "json_text", "known_ids", "lock_writers", "make_token", "names", "needs", "needs_cleaning",
-    "new_id", "normalise_email", "now", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "publish",
-    "qs", "raw", "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals",
-    "read_zone", "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail",
-    "sessions_of", "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unit_of_work", "url", "whole",
+    "check_may_manage", "check_origin", "check_target", "checked_name", "checksum_ok", "clean", "clean_text",
+    "csv_response", "current_prefs", "current_principal", "db", "declared", "done", "duration",
+    "end_other_sessions", "end_session", "end_sessions_of", "enqueue", "enter", "expose", "find_member",
+    "find_members", "find_principal", "find_user", "flag", "formats", "fragment", "get_user", "hash_token",
+    "hookimpl", "identity_changed", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids",
+    "lock_writers", "make_token", "names", "needs", "needs_cleaning", "new_id", "normalise_email", "now",
+    "outgoing", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw",
+    "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "read_zone",
+    "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged",
+    "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole",
     "write_cursor",
 ]  # fmt: skip

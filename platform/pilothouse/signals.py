@@ -46,6 +46,7 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_ID_PATTE
 
 if TYPE_CHECKING:
     Millis = int
+    Deadline = int
 else:
 
     class _Checked(type):
@@ -59,6 +60,10 @@ else:
 
     class Millis(metaclass=_Checked):
         """A moment in Unix milliseconds, decoded from an integer or from RFC 3339 with an offset; an `int` at run time."""
+
+    class Deadline(metaclass=_Checked):
+        """A moment that may lie in the future, as an expiry does; written and decoded as `Millis` are."""
+
 
 
 def parse_id(value: Any) -> str:
@@ -93,6 +98,8 @@ def decode_hook(kind: type, value: Any) -> Any:
     """Decode `Millis` for msgspec."""
     if kind is Millis:
         return parse_time(value)
+    if kind is Deadline:
+        return parse_time(value, LATEST)
     raise NotImplementedError(kind)
 
 

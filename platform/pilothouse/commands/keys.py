@@ -7,6 +7,7 @@ import os
 import click
 
 from pilothouse.commands.application import in_application
+from pilothouse.contract.contributions import Task
 from pilothouse.errors import Conflict
 
 
@@ -35,7 +36,15 @@ def _rotate_master() -> None:
     runtime().keyring.reload()
     with unit_of_work():
         audit.record("core.master_key_rotated", f"master_key:{key}")
+    for name, task in rewrapping(runtime().registry.all("tasks")):
+        task.run({})
+        click.echo(f"{name}: its secrets are wrapped with the new key.")
     click.echo(f"The newest master key is {key}.")
+
+
+def rewrapping(tasks: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
+    """Return the tasks named `<plugin>.rewrap`: by that name a plugin wraps what it has sealed with the newest key."""
+    return [(plugin, task) for plugin, task in tasks if task.name.endswith(".rewrap")]
 
 
 keys_group: click.Command = in_application(_keys_group)

@@ -49,8 +49,9 @@ class Registry:
         self.guard = Guard()
         self._manager = manager
         self._by_name = {plugin.name: plugin for plugin in plugins}
-        self._permissions = {p.name: p for _, p in self.all("permissions")}
+        self._permissions: dict[str, Permission] = {p.name: p for _, p in self.all("permissions")}
         self._reactions: dict[type[Event], list[tuple[str, c.Reaction]]] = {}
+        self._sinks: dict[type[Event], list[tuple[str, c.EventSink]]] = {}
         for name, reaction in self.all("reactions"):
             self._reactions.setdefault(reaction.event, []).append((name, reaction))
 
@@ -82,6 +83,12 @@ class Registry:
         """Return the reactions to an event with the names of their plugins."""
         return self._reactions.get(event, [])
 
+    def sinks_of(self, event: type[Event]) -> list[tuple[str, c.EventSink]]:
+        """Return what takes in events of a type, with the names of their plugins."""
+        if event not in self._sinks:
+            self._sinks[event] = [(plugin, sink) for plugin, sink in self.all("event_sinks") if sink.wants(event)]
+        return self._sinks[event]
+
     def task(self, name: str) -> tuple[str, c.Task] | None:
         """Return a task by name with the name of its plugin."""
         return next(((plugin, task) for plugin, task in self.all("tasks") if task.name == name), None)
@@ -91,7 +98,8 @@ class Registry:
         for implementation in getattr(self._manager.hook, PREFIX + hook).get_hookimpls():
             plugin = self._manager.get_name(implementation.plugin) or ""
             try:
-                answer = self.guard.call(plugin, hook, implementation.function, **kwargs)
+                wanted = {name: kwargs[name] for name in implementation.argnames}
+                answer = self.guard.call(plugin, hook, implementation.function, **wanted)
             except PluginFailed:
                 continue
             if answer is not None:

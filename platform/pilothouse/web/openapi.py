@@ -10,7 +10,7 @@ import msgspec
 from flask import Flask, Response
 
 from pilothouse.access import PUBLIC, Permission
-from pilothouse.signals import Millis
+from pilothouse.signals import Deadline, Millis
 from pilothouse.web.api import Operation
 
 _PATH_PART = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
@@ -75,7 +75,7 @@ def _describe(
 ) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": endpoint.replace("_api.", "."),
-        "tags": [endpoint.split("_api.")[0].split(".")[0]],
+        "tags": [endpoint.split("_api.", maxsplit=1)[0].split(".", maxsplit=1)[0]],
         "summary": operation.summary,
         "description": _words(operation, permissions),
         "parameters": [*_path_parameters(path), *_query_parameters(operation.query)],
@@ -128,7 +128,7 @@ def _answer_type(operation: Operation) -> Any:
 
 
 def _schema_hook(kind: type) -> dict[str, Any]:
-    if kind is Millis:
+    if kind in {Millis, Deadline}:
         text = "RFC 3339 with an offset, or Unix milliseconds"
         return {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}], "description": text}
     return {}

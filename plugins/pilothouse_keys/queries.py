@@ -1,0 +1,58 @@
+"""Reading keys: lists, one key, the newest usable one of a service, usage from the roll-ups."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select, tuple_
+
+from pilothouse.sdk import NotFound, Period, Sum, db, declared, now, read_totals
+from pilothouse_keys.models import ProviderKey
+
+# Measures with a dimension `key` that some plugin may declare; where none does, nothing was used as far as we know.
+USAGE = {"prompt_tokens": "token_callers.prompt", "completion_tokens": "token_callers.completion"}
+COST = "token_callers.cost_usd"
+
+
+def page(limit: int, after: tuple[int, str] | None = None, *, service: str | None = None) -> list[ProviderKey]:
+    """Return up to `limit + 1` keys, newest first, after the cursor."""
+    statement = select(ProviderKey).order_by(ProviderKey.created_at.desc(), ProviderKey.id.desc()).limit(limit + 1)
+    if service is not None:
+        statement = statement.where(ProviderKey.service == service)
+    if after is not None:
+        statement = statement.where(tuple_(ProviderKey.created_at, ProviderKey.id) < after)
+    return list(db.session().scalars(statement))
+
+
+def get(key_id: str) -> ProviderKey:
+    """Return one key. Raises NotFound."""
+    key = db.session().get(ProviderKey, key_id)
+    if key is None:
+        raise NotFound(f"There is no key {key_id}.")
+    return key
+
+
+def usable(service: str, label: str | None = None) -> list[ProviderKey]:
+    """Return the keys of a service that may be used now, the newest first; by id or name where one is asked for."""
+    statement = select(ProviderKey).where(ProviderKey.service == service, ProviderKey.revoked_at.is_(None))
+    statement = statement.where(or_(ProviderKey.expires_at.is_(None), ProviderKey.expires_at > now()))
+    if label is not None:
+        statement = statement.where(or_(ProviderKey.id == label, ProviderKey.name == label))
+    return list(db.session().scalars(statement.order_by(ProviderKey.created_at.desc(), ProviderKey.id.desc())))
+
+
+def usage(key_id: str, period: Period) -> dict[str, int]:
+    """Return what was used with a key in a period: calls, tokens and nano-dollars, from whichever measures know keys."""
+    found = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_nano": 0}
+    for name, measure in USAGE.items():
+        entry = _of_key(measure, key_id, period)
+        found[name] = entry.total
+        found["calls"] = max(found["calls"], entry.count)
+    found["cost_nano"] = _of_key(COST, key_id, period).total
+    return found
+
+
+def _of_key(measure: str, key_id: str, period: Period) -> Sum:
+    known = declared(measure)
+    if known is None or "key" not in known.dimensions:
+        return Sum()
+    found = read_totals(measure, period.since, period.until, by=("key",), where={"key": key_id})
+    return next(iter(found.values()), Sum())

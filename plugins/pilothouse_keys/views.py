@@ -1,0 +1,126 @@
+"""The page of keys: provider keys and access tokens."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, request, url_for
+
+from pilothouse.sdk import (
+    DAY,
+    ConsoleView,
+    Invalid,
+    done,
+    expose,
+    find_members,
+    needs,
+    now,
+    require,
+    unit_of_work,
+)
+from pilothouse.sdk import access_tokens as tokens
+from pilothouse_keys import api, queries, service
+
+SHOWN = 200
+EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
+SOON = 7 * DAY
+
+
+class KeysView(ConsoleView):
+    """Keys of model providers, and tokens that programs sign in with."""
+
+    title = "API keys"
+    path = "/keys"
+    permission = api.VIEW
+
+    @expose("/")
+    def index(self) -> Any:
+        """Show the provider keys, or the access tokens."""
+        return self._page()
+
+    def _page(self, *, token: str = "", fault: Invalid | None = None) -> str:
+        manages = self.may(api.TOKENS)
+        tab = "tokens" if request.args.get("tab") == "tokens" and manages else "provider"
+        keys = queries.page(SHOWN)[:SHOWN]
+        rows = tokens.tokens() if manages else []
+        return self.render(
+            "keys/index.html", keys=keys, tokens=rows, tab="tokens" if token else tab, token=token, fault=fault,
+            may_manage=self.may(api.MANAGE), may_tokens=manages, now=now(), soon=now() + SOON, services=service.SERVICES,
+            expiries=EXPIRIES, form=request.form, scopes=("ingest", "read", "write", "admin", "gateway"),
+            names={key: member.name for key, member in find_members(k.user_id for k in keys if k.user_id).items()},
+        )  # fmt: skip
+
+    @expose("/add", methods=("POST",))
+    @needs(api.MANAGE)
+    def add(self) -> Any:
+        """Add a provider key."""
+        form = request.form
+        try:
+            if form.get("service") not in service.SERVICES:
+                raise Invalid.field("service", "must be chosen")
+            if not form.get("name", "").strip():
+                raise Invalid.field("name", "is required")
+            with unit_of_work():
+                service.add(
+                    form["name"].strip()[:255], form["service"], form.get("secret", "").strip(), require(api.MANAGE),
+                    base_url=form.get("base_url", "").strip() or None, expires_at=_expiry(form.get("expires", "")),
+                )  # fmt: skip
+        except Invalid as fault:
+            return Response(self._page(fault=fault), HTTPStatus.UNPROCESSABLE_ENTITY)
+        return done("The key is kept", url_for(".index"))
+
+    @expose("/<key_id>/rotate", methods=("POST",))
+    @needs(api.MANAGE)
+    def rotate(self, key_id: str) -> Any:
+        """Give a key a new secret."""
+        try:
+            grace = int(request.form.get("grace", "0")) if request.form.get("grace", "0").isdigit() else 0
+            with unit_of_work():
+                service.rotate(key_id, request.form.get("secret", "").strip(), grace, require(api.MANAGE))
+        except Invalid as fault:
+            return Response(self._page(fault=fault), HTTPStatus.UNPROCESSABLE_ENTITY)
+        return done("The key has its new secret", url_for(".index"))
+
+    @expose("/<key_id>/check", methods=("POST",))
+    @needs(api.MANAGE)
+    def check(self, key_id: str) -> Response:
+        """Ask the provider whether a key works."""
+        valid, detail = service.check(key_id)
+        return done(detail, url_for(".index"), tone="success" if valid else "error" if valid is False else "warning")
+
+    @expose("/<key_id>/revoke", methods=("POST",))
+    @needs(api.MANAGE)
+    def revoke(self, key_id: str) -> Response:
+        """Revoke a key."""
+        with unit_of_work():
+            service.revoke(key_id, require(api.MANAGE))
+        return done("The key is revoked", url_for(".index"))
+
+    @expose("/tokens", methods=("POST",))
+    @needs(api.TOKENS)
+    def make_token(self) -> Any:
+        """Make an access token; this answer is the only place that shows it."""
+        try:
+            with unit_of_work():
+                _, token = tokens.create_token(
+                    request.form.get("name", "").strip(), request.form.getlist("scope"), maker=require(api.TOKENS),
+                    expires_at=_expiry(request.form.get("expires", "")),
+                )  # fmt: skip
+        except Invalid as fault:
+            return Response(self._page(fault=fault), HTTPStatus.UNPROCESSABLE_ENTITY)
+        response = Response(self._page(token=token), HTTPStatus.CREATED)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @expose("/tokens/<token_id>/revoke", methods=("POST",))
+    @needs(api.TOKENS)
+    def revoke_token(self, token_id: str) -> Response:
+        """Revoke an access token."""
+        with unit_of_work():
+            tokens.revoke_token(token_id, by=require(api.TOKENS))
+        return done("The token is revoked", url_for(".index", tab="tokens"))
+
+
+def _expiry(days: str) -> int | None:
+    return now() + int(days) * DAY if days.isdigit() and int(days) > 0 else None
