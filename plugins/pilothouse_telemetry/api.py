@@ -9,6 +9,7 @@ import msgspec
 from flask import Response
 
 from pilothouse.sdk import (
+    DAY,
     DEFAULT_LIMIT,
     ApiBlueprint,
     Invalid,
@@ -71,7 +72,8 @@ class TrendQuery(PeriodQuery, frozen=True, kw_only=True):
         interval = read_interval(self.interval, period)
         where = _read_filters(self.filter, measure)
         span = buckets(period, interval, zone)
-        return Question(measure, span, interval, zone, self.by, self.compare, where, self.stat, self.top)
+        back = None if self.compare is None else 7 * DAY if self.compare == "week" else period.length
+        return Question(measure, span, interval, zone, self.by, back, where, self.stat, self.top)
 
 
 def _read_filters(filters: list[str], measure: Measure) -> dict[str, str | None]:

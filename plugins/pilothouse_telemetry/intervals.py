@@ -118,6 +118,11 @@ class Buckets:
     bounds: tuple[int, ...]
     complete: tuple[bool, ...]
 
+    @property
+    def period(self) -> Period:
+        """What the buckets cover."""
+        return Period(self.bounds[0], self.bounds[-1])
+
 
 def buckets(period: Period, interval: Interval, zone: ZoneInfo) -> Buckets:
     """Return the buckets of a period."""
@@ -128,14 +133,13 @@ def buckets(period: Period, interval: Interval, zone: ZoneInfo) -> Buckets:
     return Buckets(tuple(found[:-1]), tuple(bounds), tuple(whole))
 
 
-def earlier(current: Buckets, compare: Literal["previous", "week"], zone: ZoneInfo) -> Buckets:
-    """Return the buckets to compare with: as many, earlier by the period or by 7 local days, cut at the same time of theirs.
+def earlier(current: Buckets, length: int, zone: ZoneInfo) -> Buckets:
+    """Return the buckets to compare with: as many, `length` ms earlier, cut at the same time of theirs.
 
-    A period of whole days moves by local days, so that midnight stays midnight over a change of the clock. A bucket that
+    A length of whole days moves by local days, so that midnight stays midnight over a change of the clock. A bucket that
     the change leaves without a counterpart is empty: its bounds are the same.
     """
-    length = current.bounds[-1] - current.bounds[0]
-    days = 7 if compare == "week" else length // DAY if length % DAY == 0 else 0
+    days = length // DAY if length % DAY == 0 else 0
 
     def moved(at: int) -> int:
         return shifted(at, days, zone) if days else at - length

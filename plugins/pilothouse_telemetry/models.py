@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Double, Index, text
+from sqlalchemy import Double, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.sdk import DAY, Id, Json, Millis, Model, Name
 
+LongId = String(300)  # a release has up to 255 characters
 WEEK = 7 * DAY
 MONDAY = 4 * DAY  # 1970-01-05, the first Monday of Unix time
 
@@ -53,7 +54,18 @@ class EventUserWeek(Model):
     name: Mapped[str] = mapped_column(Name, primary_key=True)
 
 
-MODELS = (TelemetryEvent, EventUser, EventUserWeek)
+class ChartMark(Model):
+    """A moment that charts mark: a release that was first heard of, or a fact of another plugin."""
+
+    __tablename__ = "chart_marks"
+    __table_args__ = (Index("ix_chart_marks_at", "at"),)
+
+    id: Mapped[str] = mapped_column(LongId, primary_key=True)  # of the event, or `release:` and the release
+    at: Mapped[int] = mapped_column(Millis)
+    text: Mapped[str] = mapped_column(Json)
+
+
+MODELS = (TelemetryEvent, EventUser, EventUserWeek, ChartMark)
 
 
 def week_of(at: int) -> int:

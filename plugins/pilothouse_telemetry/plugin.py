@@ -9,7 +9,10 @@ from flask import Blueprint
 
 from pilothouse.sdk import (
     BeatEntry,
+    Error,
     EventSignal,
+    EventSink,
+    Execution,
     Manifest,
     Measure,
     Model,
@@ -19,7 +22,7 @@ from pilothouse.sdk import (
     hookimpl,
     roles_from,
 )
-from pilothouse_telemetry import api, counting, recorder, tasks
+from pilothouse_telemetry import api, counting, recorder, service, tasks
 from pilothouse_telemetry.models import MODELS
 
 
@@ -43,8 +46,18 @@ def pilothouse_migrations() -> Path:
 
 @hookimpl
 def pilothouse_recorders() -> Iterable[Recorder]:
-    """Return what records events."""
-    return [Recorder(EventSignal, recorder.record_events, owner=True)]
+    """Return what records events, and what notes the releases of executions and errors."""
+    return [
+        Recorder(EventSignal, recorder.record_events, owner=True),
+        Recorder(Execution, recorder.note_releases),
+        Recorder(Error, recorder.note_releases),
+    ]
+
+
+@hookimpl
+def pilothouse_event_sinks() -> Iterable[EventSink]:
+    """Return what keeps the facts that other plugins want marked on charts."""
+    return [EventSink("telemetry.marks", service.says_something, service.keep_marks)]
 
 
 @hookimpl

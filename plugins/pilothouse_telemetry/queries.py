@@ -11,7 +11,7 @@ from sqlalchemy import false, func, select, tuple_
 from pilothouse.sdk import DAY, Ask, Measure, Period, Sum, Values, db, read_all
 from pilothouse_telemetry.counting import COUNT, DURATION, FAILED, MICROSECONDS, SESSIONS, USERS
 from pilothouse_telemetry.intervals import Interval, edges
-from pilothouse_telemetry.models import MONDAY, WEEK, EventUser, EventUserWeek, TelemetryEvent, week_of
+from pilothouse_telemetry.models import MONDAY, WEEK, ChartMark, EventUser, EventUserWeek, TelemetryEvent, week_of
 from pilothouse_telemetry.trends import measures
 
 FAILURES = frozenset({"failed", "timed_out"})  # statuses that count as an error
@@ -238,6 +238,12 @@ def retention(until: int, weeks: int) -> list[Cohort]:
         Cohort(cohort, [counts.get((cohort, week), 0) for week in range(cohort, last + 1, WEEK)])
         for cohort in range(first, last + 1, WEEK)
     ]
+
+
+def marks(period: Period, most: int) -> list[ChartMark]:
+    """Return what charts of a period mark, the newest first."""
+    statement = select(ChartMark).where(ChartMark.at >= period.since, ChartMark.at < period.until)
+    return list(db.session().scalars(statement.order_by(ChartMark.at.desc(), ChartMark.id).limit(most)))
 
 
 @dataclass(frozen=True, slots=True)

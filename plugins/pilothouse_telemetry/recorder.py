@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Table
 
 from pilothouse.sdk import DAY, Batch, Bulk, Recorded, json_text, known_ids
 from pilothouse_telemetry import counting
-from pilothouse_telemetry.models import EventUser, EventUserWeek, TelemetryEvent, week_of
+from pilothouse_telemetry.models import ChartMark, EventUser, EventUserWeek, TelemetryEvent, week_of
 
 EVENTS: Table = TelemetryEvent.__table__  # type: ignore[assignment]
 USERS: Table = EventUser.__table__  # type: ignore[assignment]
 USER_WEEKS: Table = EventUserWeek.__table__  # type: ignore[assignment]
+MARKS: Table = ChartMark.__table__  # type: ignore[assignment]
 COLUMNS = tuple(column.name for column in EVENTS.columns)
 LONGEST_MS = 366 * DAY  # an event that lasts longer is a broken clock, and sums of microseconds must stay below 2**63
 
@@ -27,6 +28,11 @@ _NOTE = Bulk(
     f" THEN excluded.first_at ELSE {USERS.name}.first_at END, last_at = CASE WHEN excluded.last_at > {USERS.name}.last_at"
     f" THEN excluded.last_at ELSE {USERS.name}.last_at END"
     f" WHERE excluded.first_at < {USERS.name}.first_at OR excluded.last_at > {USERS.name}.last_at",
+)
+_NOTE_RELEASE = Bulk(
+    MARKS,
+    ("id", "at", "text"),
+    on_conflict=f"(id) DO UPDATE SET at = excluded.at WHERE excluded.at < {MARKS.name}.at",
 )
 _NOTE_WEEK = Bulk(USER_WEEKS, ("week", "name"), ignore_conflicts=True)
 
@@ -54,6 +60,17 @@ def record_events(batch: Batch) -> Recorded:
     _INSERT.insert(batch.connection, rows)
     _note_people(batch.connection, people)
     return Recorded(duplicates=frozenset(duplicates), rejected=rejected)
+
+
+def note_releases(batch: Batch) -> None:
+    """Mark when each release was first heard of: the earliest of its executions and errors."""
+    first: dict[str, int] = {}
+    for signal in batch.signals:
+        if signal.release:
+            at = getattr(signal, "started_at", None) or getattr(signal, "at", None) or batch.received_at
+            first[signal.release] = min(at, first.get(signal.release, at))
+    rows = [(f"release:{name}", at, f"Release {name}") for name, at in sorted(first.items())]
+    _NOTE_RELEASE.insert(batch.connection, rows)
 
 
 def _row(signal: Any, at: int) -> tuple[Any, ...]:

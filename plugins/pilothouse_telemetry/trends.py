@@ -28,7 +28,8 @@ FRACTIONS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 class Question:
     """What is asked: a measure over buckets, by a dimension, of what has the values in `where`.
 
-    `stat` is what a distribution shows; `top` is how many series are listed before the rest becomes OTHER.
+    `back` is how many ms earlier the period to compare with lies. `stat` is what a distribution shows; `top` is how many
+    series are listed before the rest becomes OTHER.
     """
 
     measure: Measure
@@ -36,7 +37,7 @@ class Question:
     interval: Interval
     zone: ZoneInfo
     by: str | None = None
-    compare: Compare | None = None
+    back: int | None = None
     where: Mapping[str, str | None] = field(default_factory=dict)
     stat: Stat = "p95"
     top: int = 50
@@ -89,8 +90,8 @@ def figure(measure: Measure, found: Sum | None, stat: Stat) -> Value:
 def trend(question: Question) -> list[tuple[Buckets, list[Line]]]:
     """Return the buckets and series of the period, and of the one to compare with: the same keys in the same order."""
     spans = [question.buckets]
-    if question.compare is not None:
-        spans.append(earlier(question.buckets, question.compare, question.zone))
+    if question.back is not None:
+        spans.append(earlier(question.buckets, question.back, question.zone))
     answers = read_all([_ask(question, span.bounds) for span in spans])
     keys = _keys(question, [_whole(answer) for answer in answers])
     return [(span, _lines(question, span, answer, keys)) for span, answer in zip(spans, answers, strict=True)]

@@ -18,3 +18,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def name(cls) -> str:
         """Return the event's name, `<plugin>.<fact>`, unique over all plugins."""
         raise TypeError(f"{cls.__qualname__} must say its name")
+
+    def mark(self) -> str | None:
+        """Return what charts say at the moment of this event ("Price of gpt-5 changed"); None where it is nothing to them.
+
+        An event type that overrides it is marked on the analytics page.
+        """
+        return None
