@@ -24,7 +24,7 @@ from pilothouse.sdk import (
 from pilothouse_errors import group_queries, queries, service
 from pilothouse_errors.group_queries import STATUSES, GroupFilters
 from pilothouse_errors.models import ErrorGroup
-from pilothouse_errors.queries import Filters, Place
+from pilothouse_errors.selection import Filters, Place
 from pilothouse_errors.severity import RANKS, classify
 from pilothouse_errors.stack_parsing import parse
 

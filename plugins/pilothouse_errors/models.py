@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.sdk import Id, Json, Millis, Model, Name
@@ -141,4 +141,27 @@ class ErrorWorkflow(Model):
     name: Mapped[str] = mapped_column(Name, index=True)
 
 
-MODELS = (ErrorGroup, ErrorRecord, ErrorGroupUser, ErrorGroupHour, ErrorGroupActivity, ErrorWorkflow)
+class ErrorSlab(Model):
+    """2,048 errors in the order of arrival whose texts have signatures, and between which moments (ms) they happened."""
+
+    __tablename__ = "error_slabs"
+
+    slab: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=False)
+    oldest_at: Mapped[int] = mapped_column(Millis)
+    newest_at: Mapped[int] = mapped_column(Millis)
+
+
+class ErrorSignature(Model):
+    """Some hashes of a slab: for each the blocks that hold a piece of text with that hash; see `signatures`."""
+
+    __tablename__ = "error_signatures"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - a search reads one part of all slabs
+
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    slab: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    bits: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+MODELS = (
+    ErrorGroup, ErrorRecord, ErrorGroupUser, ErrorGroupHour, ErrorGroupActivity, ErrorWorkflow, ErrorSlab, ErrorSignature,
+)  # fmt: skip

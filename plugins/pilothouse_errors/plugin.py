@@ -97,13 +97,17 @@ def pilothouse_api_blueprints() -> Iterable[Blueprint]:
 @hookimpl
 def pilothouse_tasks() -> Iterable[Task]:
     """Return the tasks."""
-    return [Task(service.WALK, tasks.walk_group), Task("errors.purge", tasks.purge, transaction=False)]
+    return [
+        Task(service.WALK, tasks.walk_group),
+        Task("errors.sign", tasks.sign, transaction=False),
+        Task("errors.purge", tasks.purge, transaction=False),
+    ]
 
 
 @hookimpl
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
-    return [BeatEntry("errors.purge", "errors.purge", every_s=900)]
+    return [BeatEntry("errors.sign", "errors.sign", every_s=5), BeatEntry("errors.purge", "errors.purge", every_s=900)]
 
 
 @hookimpl

@@ -26,9 +26,11 @@ from pilothouse_errors.models import (
     ErrorGroupHour,
     ErrorGroupUser,
     ErrorRecord,
+    ErrorSlab,
     ErrorWorkflow,
 )
 from pilothouse_errors.severity import classify
+from pilothouse_errors.signatures import first_of
 from pilothouse_errors.tallying import OPEN, RESOLVED, Row, add, hour_of, is_regression, new_group
 
 ERRORS: Table = ErrorRecord.__table__  # type: ignore[assignment]
@@ -259,8 +261,7 @@ def _write(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> None:
     _INSERT_GROUPS.insert(connection, (tuple(row[name] for name in GROUP_COLUMNS) for row in fresh))
     known = (row for key, row in joined.groups.items() if key not in joined.new)
     _UPDATE_GROUPS.update(connection, (tuple(row[name] for name in _TALLIED) for row in known))
-    start = (connection.scalar(select(func.max(ERRORS.c.seq))) or 0) + 1
-    for seq, error in enumerate(errors, start):
+    for seq, error in enumerate(errors, _next_number(connection)):
         error["seq"] = seq
     _INSERT.insert(connection, map(_VALUES, errors))
     _INSERT_USERS.insert(connection, joined.people)
@@ -269,6 +270,13 @@ def _write(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> None:
         key = (error["group_id"], hour_of(error["created_at"]))
         hours[key] = hours.get(key, 0) + 1
     connection.execute(_add_hours(connection), [{"group_id": g, "at": at, "count": n} for (g, at), n in sorted(hours.items())])
+
+
+def _next_number(connection: Connection) -> int:
+    """Return the next number of arrival: beyond every slab, also where retention took the newest errors away."""
+    newest = connection.scalar(select(func.max(ERRORS.c.seq))) or 0
+    last = connection.scalar(select(func.max(ErrorSlab.slab)))
+    return max(newest + 1, 1 if last is None else first_of(last + 1))
 
 
 def _add_hours(connection: Connection) -> Any:

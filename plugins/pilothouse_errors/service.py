@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import Table, bindparam, delete, func, select, tuple_, update
 
 from pilothouse.sdk import (
+    Bulk,
     Invalid,
     NotFound,
     Principal,
@@ -25,10 +26,12 @@ from pilothouse.sdk import (
     now,
     publish,
     runtime,
+    unit_of_work,
 )
 from pilothouse_errors import activity
 from pilothouse_errors.events import GroupResolved
-from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorRecord
+from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorRecord, ErrorSignature, ErrorSlab
+from pilothouse_errors.signatures import PARTS, SLAB, first_of, make_slab, searchable, slab_of
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
 
 TOPIC = "errors"
@@ -36,6 +39,8 @@ WALK = "errors.walk_group"  # the task that goes on where a change of a large gr
 STEP = 2_000  # errors that one transaction changes: about 40 ms, for which other writers wait
 PURGED = 1_000  # errors that one transaction deletes
 
+_INSERT_SLAB = Bulk(ErrorSlab.__table__, ("slab", "oldest_at", "newest_at"))  # type: ignore[arg-type]
+_INSERT_PARTS = Bulk(ErrorSignature.__table__, ("part", "slab", "bits"))  # type: ignore[arg-type]
 _ACTIONS = {OPEN: activity.REOPENED, RESOLVED: activity.RESOLVED, IGNORED: activity.IGNORED}
 
 
@@ -134,6 +139,29 @@ def walk(group_id: str, status: str, mark: int, after: Sequence[int] | None = No
     _changed()
 
 
+def sign() -> bool:
+    """Make the signatures of the next full slab, in a unit of work of its own; says whether there was one.
+
+    The texts are read and hashed before: that takes 50 ms, for which nobody need wait.
+    """
+    session = db.session()
+    slab = _next_slab()
+    first = first_of(slab)
+    if (session.scalar(select(func.max(ErrorRecord.seq))) or 0) < first + SLAB - 1:
+        return False
+    columns = (ErrorRecord.seq, ErrorRecord.created_at, ErrorRecord.error_type, ErrorRecord.message)
+    rows = session.execute(select(*columns).where(ErrorRecord.seq.between(first, first + SLAB - 1))).all()
+    parts = list(make_slab((row.seq, searchable(row.error_type, row.message)) for row in rows))
+    times = [row.created_at for row in rows] or [0]
+    with unit_of_work():
+        connection = session.connection()
+        lock_writers(connection)
+        if _next_slab() == slab:  # else another worker was quicker
+            _INSERT_SLAB.insert(connection, [(slab, min(times), max(times))])
+            _INSERT_PARTS.insert(connection, [(part, slab, bits) for part, bits in parts])
+    return True
+
+
 def purge(before: int) -> int:
     """Delete some of the errors that happened before a moment (ms) and return how many; groups and counts stay."""
     session = db.session()
@@ -145,6 +173,25 @@ def purge(before: int) -> int:
         session.execute(statement.execution_options(synchronize_session=False))
         _changed()
     return len(found)
+
+
+def purge_signatures() -> None:
+    """Delete the signatures of slabs that have no errors any more; the newest slab stays, for numbers to go on from."""
+    session = db.session()
+    lock_writers(session.connection())
+    oldest = session.scalar(select(func.min(ErrorRecord.seq)))
+    keep = _next_slab() - 1 if oldest is None else min(slab_of(oldest), _next_slab() - 1)
+    if session.scalar(select(ErrorSlab.slab).where(ErrorSlab.slab < keep).limit(1)) is None:
+        return
+    signatures: Table = ErrorSignature.__table__  # type: ignore[assignment]
+    statement = delete(signatures).where(signatures.c.part == bindparam("one"), signatures.c.slab < bindparam("keep"))
+    session.connection().execute(statement, [{"one": part, "keep": keep} for part in range(PARTS)])
+    session.execute(delete(ErrorSlab).where(ErrorSlab.slab < keep).execution_options(synchronize_session=False))
+
+
+def _next_slab() -> int:
+    last = db.session().scalar(select(func.max(ErrorSlab.slab)))
+    return 0 if last is None else last + 1
 
 
 def _locked_error(error_id: str) -> ErrorRecord:

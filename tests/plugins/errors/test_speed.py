@@ -11,7 +11,7 @@ from pilothouse.db import db
 from pilothouse.testing import count_queries
 from pilothouse_errors import group_queries, queries
 from pilothouse_errors.group_queries import GroupFilters
-from pilothouse_errors.queries import Filters
+from pilothouse_errors.selection import Filters
 
 
 def plans(act) -> Iterator[str]:
