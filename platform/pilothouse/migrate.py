@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from pilothouse import logs
 from pilothouse.db import WRITE, Model, db
@@ -102,7 +102,7 @@ def check() -> list[str]:
                 sentences.append(f"{plugin.name}: not at its newest revision; run `pilothouse db upgrade`")
                 continue
             context = MigrationContext.configure(connection, opts=_options(plugin))
-            sentences += [f"{plugin.name}: {_describe(diff)}" for diff in compare_metadata(context, _metadata(plugin))]
+            sentences += [f"{plugin.name}: {_describe(diff)}" for diff in compare_metadata(context, Model.metadata)]
     return sentences
 
 
@@ -164,24 +164,18 @@ def _tables(plugin: PluginState) -> set[str]:
     return {model.__tablename__ for model in plugin.contributions.get("models", ())}
 
 
-def _metadata(plugin: PluginState) -> MetaData:
-    """The whole metadata: foreign keys into other parts must resolve; `_options` leaves those parts out."""
-    del plugin
-    return Model.metadata
-
-
 def _options(plugin: PluginState) -> dict[str, Any]:
     tables = _tables(plugin)
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
         return name in tables if kind == "table" else parents.get("table_name", next(iter(tables), None)) in tables
 
-    def include_object(item: Any, name: str | None, kind: str, _reflected: bool, _to: Any) -> bool:  # noqa: FBT001 - Alembic's signature
+    def include_object(item: Any, name: str | None, kind: str, _reflected: bool, _to: Any) -> bool:
         return name in tables if kind == "table" else item.table.name in tables
 
     return {
         "version_table": version_table(plugin.name),
-        "target_metadata": _metadata(plugin),
+        "target_metadata": Model.metadata,  # the whole: foreign keys into other parts must resolve
         "include_name": include_name,
         "include_object": include_object,
         "render_as_batch": True,

@@ -18,6 +18,7 @@ from pilothouse.sdk import (
     Measure,
     Model,
     NavItem,
+    NotificationCategory,
     PaletteSource,
     Permission,
     Reaction,
@@ -31,7 +32,20 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse.sdk import Execution as ExecutionSignal
-from pilothouse_executions import api, counting, links, palette, queries, reactions, recorder, service, tasks, totals, views
+from pilothouse_executions import (
+    api,
+    counting,
+    links,
+    notices,
+    palette,
+    queries,
+    reactions,
+    recorder,
+    service,
+    tasks,
+    totals,
+    views,
+)  # fmt: skip
 from pilothouse_executions.events import CommandGiven, Failed, Finished, Lost, UsageCorrected
 from pilothouse_executions.models import MODELS
 
@@ -135,6 +149,12 @@ def pilothouse_events() -> Iterable[type[Event]]:
 def pilothouse_reactions() -> Iterable[Reaction]:
     """Return the reactions: corrections of usage that others keep."""
     return [Reaction("executions.correct_usage", UsageCorrected, reactions.correct_usage, when="now")]
+
+
+@hookimpl
+def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
+    """Return what people may want to hear of."""
+    return notices.CATEGORIES
 
 
 @hookimpl

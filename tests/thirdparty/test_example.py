@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import venv
@@ -85,5 +86,5 @@ def test_uninstalling_it_leaves_a_working_console_with_its_data_untouched(enviro
     found = routes(environment)
     assert "/api/deploys" not in found
     assert "/executions/" in found
-    code = "import sqlite3, os; print(sqlite3.connect(os.environ['PILOTHOUSE_DATA_DIR'] + '/pilothouse.db').execute('SELECT count(*) FROM deploys').fetchone()[0])"
-    assert environment.run(code).strip() == "0"
+    with sqlite3.connect(environment.folder / "data" / "pilothouse.db") as connection:
+        assert connection.execute("SELECT count(*) FROM deploys").fetchone() == (0,)

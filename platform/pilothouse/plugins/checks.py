@@ -31,13 +31,15 @@ INSTANCES: Mapping[str, type] = {
     "beat_schedule": c.BeatEntry,
     "reactions": c.Reaction,
     "notification_categories": c.NotificationCategory,
+    "event_sinks": c.EventSink,
     "login_methods": c.LoginMethod,
     "cli": click.Command,
     "health_checks": c.HealthCheck,
     "enrichers": c.Enricher,
 }
 CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": object}
-PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks"})
+PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks",
+                      "event_sinks"})  # fmt: skip
 SHARED_SUBJECTS = frozenset({"recorders", "enrichers", "migrations", "models", "navigation"})
 
 

@@ -30,7 +30,7 @@ class Failures:
     resting_until: int = 0
 
 
-class PluginFailed(Exception):  # noqa: N818 - reads as what happened; it never leaves the core
+class PluginFailed(Exception):
     """A guarded call failed or is resting; the cause is in `__cause__` and in the guard's list."""
 
 

@@ -121,9 +121,10 @@ def build_registry(candidates: Iterable[Candidate]) -> Registry:
         if state.state == "failed":
             continue
         missing = [name for name in state.manifest.requires if not _works(name, ordered)] if state.manifest else []
+        if missing:
+            _fail(state, f"requires {', '.join(missing)}, which is not there or failed", manager)
+            continue
         try:
-            if missing:
-                raise PluginError(state.name, f"requires {', '.join(missing)}, which is not there or failed")
             state.contributions = _collect(state, manager)
             check_contributions(state.name, state.contributions, taken)
         except PluginError as fault:
@@ -163,7 +164,7 @@ def _introduce(candidate: Candidate, manager: pluggy.PluginManager) -> PluginSta
 
 
 def _refuse_undecorated(name: str, module: object) -> None:
-    """pluggy passes over a function whose `@hookimpl` was forgotten; we say so."""
+    """Say that `@hookimpl` was forgotten: pluggy passes over a function whose `@hookimpl` was forgotten; we say so."""
     for attribute, value in vars(module).items():
         if attribute.startswith(PREFIX) and inspect.isfunction(value) and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
             raise PluginError(name, f"{attribute} lacks the decorator @hookimpl")

@@ -50,14 +50,16 @@ def openapi_document(app: Flask, permissions: Mapping[str, Permission], server: 
     """Make the document for this server's address."""
     found = list(operations(app))
     types = [t for *_, operation in found for t in (operation.body, _answer_type(operation)) if t is not None]
-    schemas, components = msgspec.json.schema_components(types, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        types, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
+    )
     by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, Any] = {}
     for path, method, endpoint, operation in found:
         paths.setdefault(path, {})[method.lower()] = _describe(path, endpoint, operation, by_type, permissions)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Pilothouse", "version": version, "description": "The operations console for AI workflows and agents."},
+        "info": {"title": "Pilothouse", "version": version, "description": "The operations console for AI workflows."},
         "servers": [{"url": server}],
         "paths": paths,
         "components": {

@@ -50,7 +50,7 @@ def blueprint() -> ApiBlueprint:
 
 
 def openapi() -> Response:
-    """The OpenAPI document of this server."""
+    """Return the OpenAPI document of this server."""
     document = current_document()
     return Response(msgspec.json.encode(document), content_type="application/json")
 
