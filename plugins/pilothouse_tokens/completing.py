@@ -69,7 +69,7 @@ def _load(batch: Batch, column: str, values: Iterable[str | None]) -> dict[str |
 
 def _replace(batch: Batch, before: Row, after: Row) -> None:
     statement = update(USAGE).where(USAGE.c.seq == bindparam("key"))
-    values = {name: bindparam(f"v_{name}") for name in _COMPLETED}
+    values: dict[str, Any] = {name: bindparam(f"v_{name}") for name in _COMPLETED}
     batch.connection.execute(
         statement.values(values), {"key": before["seq"], **{f"v_{name}": after[name] for name in _COMPLETED}}
     )

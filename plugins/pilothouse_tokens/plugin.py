@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Blueprint
 
 from pilothouse.sdk import (
+    AdminView,
     BeatEntry,
     Enricher,
     Event,
@@ -15,7 +16,9 @@ from pilothouse.sdk import (
     Manifest,
     Measure,
     Model,
+    NavItem,
     NotificationCategory,
+    Panel,
     Permission,
     Price,
     Reaction,
@@ -30,7 +33,20 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse_executions.events import Failed
-from pilothouse_tokens import api, budgets, counting, leaves, notices, pricing, reactions, recorder, repricing, tasks
+from pilothouse_tokens import (
+    api,
+    budgets,
+    counting,
+    leaves,
+    notices,
+    panels,
+    pricing,
+    reactions,
+    recorder,
+    repricing,
+    tasks,
+    views,
+)
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
 from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
@@ -103,6 +119,24 @@ def pilothouse_permissions() -> Iterable[Permission]:
         Permission(PRICES, "Set prices of models", roles_from("admin"), "admin"),
         Permission(BUDGETS, "Set budgets", roles_from("admin"), "admin"),
     ]
+
+
+@hookimpl
+def pilothouse_admin_views() -> Iterable[AdminView]:
+    """Return the page."""
+    return [AdminView("tokens", views.TokensView, VIEW)]
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the entry of the sidebar."""
+    return [NavItem("Tokens", "tokens.index", VIEW, "Insights", 20, "coins", "t")]
+
+
+@hookimpl
+def pilothouse_panels() -> Iterable[Panel]:
+    """Return the card on an execution's page."""
+    return [Panel("tokens.of_execution", "executions.detail", VIEW, panels.of_execution)]
 
 
 @hookimpl

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, tuple_
 
-from pilothouse.sdk import DAY, HOUR, Ask, Period, Sum, db, read_all
+from pilothouse.sdk import DAY, HOUR, Ask, Period, Sum, db, read_all, read_totals
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import Repricing, TokenPrice, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.periods import Interval, bucket_starts, local_date
@@ -60,7 +60,7 @@ def sums(
     From roll-ups and what waits for them, in one snapshot; exact to the minute.
     """
     scope = counting.scope_of(next(iter((*by, *(where or ()))), "model"))
-    return _read(bounds, [(scope, by, where or {})])[0]
+    return _read([(bounds, scope, by, where or {})])[0]
 
 
 def totals(period: Period, where: Mapping[str, str | None] | None = None) -> Totals:
@@ -82,35 +82,53 @@ def usage(period: Period, interval: Interval, zone: ZoneInfo, where: Mapping[str
     starts = bucket_starts(period, interval, zone)
     bounds = (period.before().since, period.since, *starts[1:], period.until)
     previous, *buckets = [bucket.get((), Totals()) for bucket in sums(bounds, (), where)]
-    whole = Totals()
-    for bucket in buckets:
-        whole.add(bucket)
-    return Usage(whole, previous, list(zip(starts, buckets, strict=True)))
+    return Usage(_added(buckets), previous, list(zip(starts, buckets, strict=True)))
 
 
 def breakdown(period: Period, by: str) -> list[tuple[str | None, Totals]]:
     """Return the totals of a period by one dimension, the dearest first; None is what is unattributed."""
-    [whole], [found] = _read(
-        (period.since, period.until), [(counting.WORK, (), {}), (counting.scope_of(by), (by,), {})]
-    )
-    lines: list[tuple[str | None, Totals]]
-    lines = [(key[0], line) for key, line in found.items() if line.calls and key[0] is not None]
-    rest = _rest(whole.get((), Totals()), [line for _, line in lines])
-    lines += [(None, rest)] if rest.calls else []
-    return sorted(lines, key=lambda item: (-item[1].cost_nano, -item[1].total_tokens, item[0] is None, item[0] or ""))
+    bounds = (period.since, period.until)
+    [whole], [found] = _read([(bounds, counting.WORK, (), {}), (bounds, counting.scope_of(by), (by,), {})])
+    return _lines(whole.get((), Totals()), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page shows of a period: totals and those before, the cost of each model by bucket, a breakdown with its past.
+
+    `executions` is the number of executions that started in the period.
+    """
+
+    usage: Usage
+    by_model: list[tuple[int, dict[str | None, Totals]]]
+    lines: list[tuple[str | None, Totals, Totals]]
+    executions: int
+
+
+def overview(period: Period, interval: Interval, zone: ZoneInfo, by: str) -> Overview:
+    """Return what the page shows, all of it from one snapshot."""
+    starts = bucket_starts(period, interval, zone)
+    before = period.before().since
+    edges, bounds = (before, period.since, period.until), (period.since, *starts[1:], period.until)
+    asked: list[Asked] = [
+        (edges, counting.WORK, (), {}),
+        (bounds, counting.WORK, ("model",), {}),
+        (edges, counting.scope_of(by), (by,), {}),
+    ]
+    whole, models, [past, present] = _read(asked)
+    previous, now_ = (bucket.get((), Totals()) for bucket in whole)
+    series = [(at, _added(bucket.values())) for at, bucket in zip(starts, models, strict=True)]
+    earlier = dict(_lines(previous, past))
+    lines = [(key, line, earlier.get(key, Totals())) for key, line in _lines(now_, present)]
+    by_model = [(at, {key[0]: line for key, line in bucket.items()}) for at, bucket in zip(starts, models, strict=True)]
+    executions = read_totals("executions.count", period.since, period.until, by=()).get((), Sum()).count
+    return Overview(Usage(now_, previous, series), by_model, lines, executions)
 
 
 def by_day(period: Period, zone: ZoneInfo) -> list[tuple[str, Totals]]:
     """Return the totals of a period by local date (ISO 8601), the newest first, days without calls left out."""
     days = usage(period, "day", zone).series
     return [(local_date(max(at, period.since), zone).isoformat(), line) for at, line in reversed(days) if line.calls]
-
-
-def by_key_and_time(period: Period, interval: Interval, zone: ZoneInfo, by: str) -> list[tuple[int, dict[str | None, Totals]]]:
-    """Return the series of a period by one dimension, as (start of the bucket in ms, totals by value)."""
-    starts = bucket_starts(period, interval, zone)
-    buckets = sums((period.since, *starts[1:], period.until), (by,))
-    return [(at, {key[0]: line for key, line in bucket.items()}) for at, bucket in zip(starts, buckets, strict=True)]
 
 
 def export(period: Period, zone: ZoneInfo) -> Iterator[tuple[str, str | None, str | None, Totals]]:
@@ -185,19 +203,36 @@ def repricings(limit: int) -> list[Repricing]:
     return list(db.session().scalars(select(Repricing).order_by(Repricing.created_at.desc()).limit(limit)))
 
 
-Asked = tuple[str, Sequence[str], Mapping[str, str | None]]  # scope, by, where
+Asked = tuple[Sequence[int], str, Sequence[str], Mapping[str, str | None]]  # bounds, scope, by, where
 
 
-def _read(bounds: Sequence[int], asked: Sequence[Asked]) -> list[list[dict[Key, Totals]]]:
-    """Answer several asks about the same buckets, all from one snapshot."""
-    asks = [Ask(f"{scope}.{part}", bounds, by, where) for scope, by, where in asked for part in counting.PARTS]
+def _read(asked: Sequence[Asked]) -> list[list[dict[Key, Totals]]]:
+    """Answer several asks, all from one snapshot: for each, the totals in its buckets."""
+    asks = [Ask(f"{scope}.{part}", bounds, by, where) for bounds, scope, by, where in asked for part in counting.PARTS]
     answers = read_all(asks)
     size = len(counting.PARTS)
     found = []
     for first in range(0, len(answers), size):
         parts = dict(zip(counting.PARTS, answers[first : first + size], strict=True))
-        found.append([_totals({part: answer[n] for part, answer in parts.items()}) for n in range(len(bounds) - 1)])
+        buckets = range(len(parts["prompt"]))
+        found.append([_totals({part: answer[place] for part, answer in parts.items()}) for place in buckets])
     return found
+
+
+def _lines(whole: Totals, found: Mapping[Key, Totals]) -> list[tuple[str | None, Totals]]:
+    """Return the lines of a breakdown, the dearest first, with what no line has as None."""
+    lines: list[tuple[str | None, Totals]]
+    lines = [(key[0], line) for key, line in found.items() if line.calls and key[0] is not None]
+    rest = _rest(whole, [line for _, line in lines])
+    lines += [(None, rest)] if rest.calls else []
+    return sorted(lines, key=lambda item: (-item[1].cost_nano, -item[1].total_tokens, item[0] is None, item[0] or ""))
+
+
+def _added(lines: Iterable[Totals]) -> Totals:
+    whole = Totals()
+    for line in lines:
+        whole.add(line)
+    return whole
 
 
 def _totals(parts: Mapping[str, dict[Key, Sum]]) -> dict[Key, Totals]:
@@ -214,8 +249,7 @@ def _totals(parts: Mapping[str, dict[Key, Sum]]) -> dict[Key, Totals]:
 
 def _rest(whole: Totals, lines: Sequence[Totals]) -> Totals:
     """Return what no line has: calls that name no value are not summed by themselves."""
-    rest = Totals()
-    rest.add(whole)
+    rest = _added([whole])
     for field in fields(Totals):
         setattr(rest, field.name, getattr(rest, field.name) - sum(getattr(line, field.name) for line in lines))
     return rest

@@ -1,7 +1,7 @@
 """Finding ways to spend less, each with the arithmetic and the executions that prove it; nothing where nothing is found.
 
-Looks at the newest calls of the last week, in one bounded statement a kind. Every recommendation is about one workflow,
-agent and model, so that somebody can act on it, and says what it would have saved in that week.
+Looks at the newest calls of the last week, in one bounded statement a kind. Every recommendation is about one workflow and
+model, so that somebody can act on it, and says what it would have saved in that week.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SMALLER = (
     (r"claude-(.*-)?(opus|sonnet)", "claude-haiku-4-5"),
     (r"gemini-[\d.]+-pro", "gemini-2.5-flash"), (r"mistral-large", "mistral-small-latest"),
 )  # fmt: skip
-GROUP = ("workflow", "agent", "model", "provider")
+GROUP = ("workflow", "model", "provider")
 
 Group = dict[Any, Any]
 
@@ -169,14 +169,14 @@ def _long_prompts(connection: Connection, bounds: Mapping[str, int]) -> Iterator
 def _retries(connection: Connection, bounds: Mapping[str, int]) -> Iterator[Finding]:
     """Find calls with equal prompts to one model within an execution: all but one of them were for nothing."""
     repeated = (
-        f"SELECT u.workflow, u.agent, u.model, u.provider, u.execution_id, COUNT(*) AS tries, "  # noqa: S608 - our own words only
+        f"SELECT u.workflow, u.model, u.provider, u.execution_id, COUNT(*) AS tries, "  # noqa: S608 - our own words only
         f"SUM(u.cost_nano) - MAX(u.cost_nano) AS waste FROM {_RECENT} AND u.cost_nano IS NOT NULL AND u.prompt_tokens > 0 "
-        "GROUP BY u.workflow, u.agent, u.model, u.provider, u.execution_id, u.prompt_tokens "
+        "GROUP BY u.workflow, u.model, u.provider, u.execution_id, u.prompt_tokens "
         f"HAVING COUNT(*) BETWEEN 2 AND {MOST_TRIES}"
     )
     statement = (
-        f"SELECT workflow, agent, model, provider, SUM(tries) AS calls, COUNT(DISTINCT execution_id) AS executions, "  # noqa: S608
-        f"SUM(waste) AS waste FROM ({repeated}) AS repeated GROUP BY workflow, agent, model, provider "
+        f"SELECT workflow, model, provider, SUM(tries) AS calls, COUNT(DISTINCT execution_id) AS executions, "  # noqa: S608
+        f"SUM(waste) AS waste FROM ({repeated}) AS repeated GROUP BY workflow, model, provider "
         f"HAVING COUNT(DISTINCT execution_id) >= {LEAST_EXECUTIONS}"
     )
     condition = (
@@ -248,7 +248,7 @@ def _subject(group: Group) -> dict[str, str | None]:
 
 
 def _whose(group: Group) -> str:
-    return str(group["workflow"] or group["agent"] or "unnamed workflows")
+    return str(group["workflow"] or "executions without a workflow")
 
 
 def _usd(nano: Any) -> str:

@@ -101,3 +101,11 @@ def test_small_graphics_stay_inside_their_box():
     assert 'x="99.60%" y="2" width="0.40%"' in lane(Lane(100, 0))
     assert spark([1]) == ""
     assert "M0.0 28.0" in spark([5, 5, 5])
+
+
+def test_stacked_bars_stand_on_each_other():
+    series = [Series("a", [1, 2], "bar", "c1"), Series("b", [3, 2], "bar", "c2", base=[1, 2])]
+    drawn = str(chart(Chart("Spend", series, [0, clock.HOUR])))
+    assert [(float(y), float(h)) for y, h in re.findall(r'<rect[^>]* y="([\d.]+)"[^>]* height="([\d.]+)"', drawn)] == [
+        (150, 50), (100, 100), (0, 150), (0, 100),
+    ]  # fmt: skip

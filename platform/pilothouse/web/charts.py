@@ -7,6 +7,7 @@ stretched to its box, with strokes that do not scale. charts.js adds the crossha
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -32,20 +33,29 @@ TIME_STEPS = (
 class Series:
     """One line, area or set of bars. `values` has one figure a bucket, None where there is none.
 
-    `tone` is a chart colour ("c1" to "c5") or a state's ("c-bad"). "dash" is the earlier period.
+    `tone` is a chart colour ("c1" to "c5") or a state's ("c-bad"). "dash" is the earlier period. `base` is what bars stand on,
+    one figure a bucket: the sum of the series below, where bars are stacked.
     """
 
     name: str
     values: Sequence[float | None]
     kind: Literal["line", "area", "bar", "dash"] = "line"
     tone: str = "c1"
+    base: Sequence[float] = ()
+
+    @property
+    def tops(self) -> list[float]:
+        """How high the series reaches in each bucket that has a figure."""
+        base = self.base or [0] * len(self.values)
+        return [value + floor for value, floor in zip(self.values, base, strict=False) if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A chart: its series over buckets that start at `at` (ms), and how its figures read (a name of `FORMATS`).
 
-    `open_end` marks the last bucket as unfinished. `zoom` is the address that charts.js gives `since` and `until` to.
+    `open_end` marks the last bucket as unfinished. `zoom` is the address that charts.js gives `since` and `until` to; `rows`
+    is the one of what lies behind a bucket, which gets the same. `marks` are moments (ms) with what happened then.
     """
 
     title: str
@@ -55,6 +65,15 @@ class Chart:
     zone: tzinfo | None = None
     open_end: bool = False
     zoom: str = ""
+    rows: str = ""
+    marks: Sequence[tuple[int, str]] = ()
+
+    def rows_of(self, index: int) -> str:
+        """Return the address of what lies behind a bucket; empty where the chart leads nowhere."""
+        if not self.rows:
+            return ""
+        until = _edge(self.at, index + 1)
+        return f"{self.rows}{'&' if '?' in self.rows else '?'}since={self.at[index]}&until={until}"
 
 
 def nice_ticks(top: float, wanted: int = 5) -> list[float]:
@@ -108,7 +127,7 @@ def _axis_text(value: float, fmt: str) -> str:
 def chart(spec: Chart) -> Markup:
     """Draw the plot of a chart with its axes. The figure around it (title, legend, table) is `ui.chart`."""
     zone = spec.zone or UTC
-    top = max((value for one in spec.series for value in one.values if value is not None), default=0)
+    top = max((value for one in spec.series for value in one.tops), default=0)
     ticks = duration_ticks(top) if spec.fmt == "duration" else nice_ticks(top)
     bars = any(one.kind == "bar" for one in spec.series)
     places = [_place(index, len(spec.at), bars=bars) for index in range(len(spec.at))]
@@ -122,8 +141,8 @@ def chart(spec: Chart) -> Markup:
         ' aria-label="{label}" data-plot="{data}"{zoom}>{lines}{drawn}</svg>'
         '<svg class="x" aria-hidden="true">{x}</svg>'
     ).format(
-        h=HEIGHT, y=_y_labels(ticks, spec.fmt), lines=lines, drawn=drawn, x=_x_labels(spec.at, places, zone),
-        label=f"{spec.title}. Arrow keys read the values.", data=_plot_data(places),
+        h=HEIGHT, y=_y_labels(ticks, spec.fmt), x=_x_labels(spec.at, places, zone), lines=lines,
+        drawn=drawn + _marks(spec, places), label=f"{spec.title}. Arrow keys read the values.", data=_plot_data(places),
         zoom=Markup(' data-zoom="{}" data-at="{}"').format(spec.zoom, _edges(spec.at)) if spec.zoom else "",
     )
 
@@ -143,8 +162,26 @@ def _plot_data(places: Sequence[float]) -> str:
 
 
 def _edges(at: Sequence[int]) -> str:
-    step = at[1] - at[0] if len(at) > 1 else clock.HOUR
-    return " ".join(str(moment) for moment in (*at, at[-1] + step)) if at else ""
+    return " ".join(str(moment) for moment in (*at, _edge(at, len(at)))) if at else ""
+
+
+def _edge(at: Sequence[int], index: int) -> int:
+    """Return the start of a bucket, or the end of the last one."""
+    if index < len(at):
+        return at[index]
+    return at[-1] + (at[-1] - at[-2] if len(at) > 1 else clock.HOUR)
+
+
+def _marks(spec: Chart, places: Sequence[float]) -> Markup:
+    """Draw a line for each moment that lies on the chart, between the buckets around it."""
+    drawn = []
+    for moment, text in spec.marks:
+        if len(places) > 1 and spec.at[0] <= moment < _edge(spec.at, len(spec.at)):
+            index = bisect_right(spec.at, moment) - 1
+            share = (moment - spec.at[index]) / (_edge(spec.at, index + 1) - spec.at[index])
+            x = min(places[index] + share * (places[1] - places[0]), WIDTH)
+            drawn.append(Markup('<path class="mark" d="M{:g} 0V{}"><title>{}</title></path>').format(round(x, 1), HEIGHT, text))
+    return Markup("").join(drawn)
 
 
 def _draw(one: Series, places: Sequence[float], top: float, *, open_end: bool) -> Markup:
@@ -182,12 +219,13 @@ def _filled(points: Sequence[tuple[float, float] | None]) -> str:
 def _bars(one: Series, places: Sequence[float], top: float, *, open_end: bool) -> Markup:
     width = WIDTH / max(1, len(places)) * 0.72
     drawn = []
-    for index, (x, value) in enumerate(zip(places, one.values, strict=False)):
+    base = one.base or [0] * len(places)
+    for index, (x, value, floor) in enumerate(zip(places, one.values, base, strict=False)):
         if value:
-            y = _height(value, top)
+            y = _height(value + floor, top)
             unfinished = " open" if open_end and index == len(places) - 1 else ""
             drawn.append(Markup('<rect class="bar {}{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}"/>').format(
-                one.tone, unfinished, round(x - width / 2, 1), y, round(width, 1), round(HEIGHT - y, 1)
+                one.tone, unfinished, round(x - width / 2, 1), y, round(width, 1), round(_height(floor, top) - y, 1)
             ))
     return Markup("").join(drawn)
 

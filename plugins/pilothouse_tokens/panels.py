@@ -1,0 +1,16 @@
+"""Cards on other plugins' pages: what an execution used and cost, by model."""
+
+from __future__ import annotations
+
+from flask import render_template
+from markupsafe import Markup
+
+from pilothouse_tokens import queries
+
+
+def of_execution(execution_id: str) -> Markup | None:
+    """Return the card of one execution; None where it called no model."""
+    lines = queries.calls_of(execution_id)
+    if not lines:
+        return None
+    return Markup(render_template("tokens/_execution.html", lines=lines))  # noqa: S704 - the template escapes what it shows
