@@ -6,14 +6,15 @@ takes the publisher with it. "later" ones become jobs in the same transaction, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from pilothouse.contract.contributions import Reaction
+from pilothouse.contract.contributions import EventSink, Reaction
 from pilothouse.contract.events import Event
-from pilothouse.db import db
+from pilothouse.db import before_commit, db
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
@@ -25,7 +26,8 @@ REACT = "core.react"
 def publish(event: Event) -> None:
     """Tell everyone who reacts to the event. Must be called inside a unit of work."""
     session = db.session()
-    for plugin, reaction in runtime().registry.reactions_to(type(event)):
+    registry = runtime().registry
+    for plugin, reaction in registry.reactions_to(type(event)):
         if not is_enabled(plugin):
             continue
         if reaction.when == "now":
@@ -34,15 +36,64 @@ def publish(event: Event) -> None:
         else:
             payload = {"reaction": reaction.name, "event": msgspec.to_builtins(event)}
             jobs.enqueue(REACT, payload, event_id=event.event_id)
+    for plugin, sink in registry.sinks_of(type(event)):
+        if is_enabled(plugin):
+            _handover().events.append((plugin, sink, event))
+
+
+@dataclass(slots=True)
+class _Handover:
+    """The events of one unit of work for sinks: handed over at its end, so that a batch costs each sink one call."""
+
+    events: list[tuple[str, EventSink, Event]] = field(default_factory=list)
+
+    def __call__(self) -> None:
+        """Give each sink its events, each in a savepoint."""
+        by_sink: dict[str, tuple[str, EventSink, list[Event]]] = {}
+        for plugin, sink, event in self.events:
+            by_sink.setdefault(sink.name, (plugin, sink, []))[2].append(event)
+        self.events = []
+        if by_sink:
+            db.session().flush()  # before the savepoints: rows of the publisher must not be undone with one
+        for plugin, sink, events in by_sink.values():
+            _guarded(plugin, sink.name, sink.take, events)
+
+
+def published() -> int:
+    """Return a mark for `take_back`: how many events wait for their sinks."""
+    return len(_handover().events)
+
+
+def take_back(mark: int) -> None:
+    """Forget the events that were published since the mark: the caller undid the savepoint in which they happened."""
+    del _handover().events[mark:]
+
+
+def _handover() -> _Handover:
+    """Return the handover of the open unit of work; events of one that was rolled back went with it."""
+    waiting = [c for c in db.session().info["before_commit"] if isinstance(c, _Handover)]
+    if not waiting:
+        waiting.append(_Handover())
+        before_commit(waiting[0])
+    return waiting[0]
 
 
 def _react_now(plugin: str, reaction: Reaction, event: Event) -> None:
+    mark = published()
+    if not _guarded(plugin, reaction.name, reaction.handle, event):
+        take_back(mark)
+
+
+def _guarded(plugin: str, what: str, handle: Callable[[Any], None], argument: Any) -> bool:
+    """Run code of a plugin in a savepoint; say whether it went well."""
     savepoint = db.session().begin_nested()
     try:
-        runtime().registry.guard.call(plugin, reaction.name, reaction.handle, event)
+        runtime().registry.guard.call(plugin, what, handle, argument)
         savepoint.commit()
     except PluginFailed:
         savepoint.rollback()
+        return False
+    return True
 
 
 def react(payload: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from flask import Blueprint
 
 from pilothouse import audit, bus, health, measure_models, measure_rollups
 from pilothouse.access import CORE_PERMISSIONS, Permission
-from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, Task
+from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, NotificationCategory, Task
 from pilothouse.contract.events import Event
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import Model
@@ -23,6 +23,7 @@ from pilothouse.web import models as web_models
 from pilothouse.work import api as work_api
 from pilothouse.work import events as work_events
 from pilothouse.work import models as work_models
+from pilothouse.work import notices as work_notices
 from pilothouse.work import tasks as work_tasks
 
 
@@ -95,6 +96,12 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 def pilothouse_events() -> Iterable[type[Event]]:
     """Return the core's events."""
     return work_events.EVENTS
+
+
+@hookimpl
+def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
+    """Return what people may want to hear of the core."""
+    return work_notices.CATEGORIES
 
 
 @hookimpl

@@ -178,6 +178,14 @@ def pilothouse_notification_categories() -> Iterable[c.NotificationCategory]:  #
 
 
 @hookspec
+def pilothouse_event_sinks() -> Iterable[c.EventSink]:  # type: ignore[empty-body]
+    """Return what takes in events by their kind, not one by one: for plugins that serve all others, as notifications does.
+
+    Example: `return [EventSink("weather.diary", lambda event: event.name().startswith("weather."), diary.write)]`
+    """
+
+
+@hookspec
 def pilothouse_login_methods() -> Iterable[c.LoginMethod]:  # type: ignore[empty-body]
     """Return further ways to sign in, shown as buttons on the login page.
 

@@ -80,7 +80,7 @@ class Navigation:
             return None
         now = clock.now()
         counted_at, number = self._badges.get(item.endpoint, (0, None))
-        if now - counted_at < KEPT:
+        if now - counted_at < KEPT and not item.personal:
             return number
         try:
             number = runtime().registry.guard.call(plugin, f"badge {item.title}", item.badge)

@@ -1,0 +1,1 @@
+"""The notifications plugin: who is told what, by which channel, and what became of it."""

@@ -1,0 +1,105 @@
+"""From events to notices: composed at the end of the event's own transaction, equal ones counted together at once.
+
+So a notice exists exactly if its event does, and ten thousand equal failures cost a few rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import Table, select
+
+from pilothouse.sdk import Bulk, Event, Notice, NotificationCategory, db, enqueue, new_id, now
+from pilothouse_notifications import categories
+from pilothouse_notifications.models import WAITING, Channel, Preference, StoredNotice
+
+FAN_OUT = "notifications.fan_out"
+TITLE_CHARS, MESSAGE_CHARS = 300, 2_000  # what a list, a mail's subject and a chat message can show
+FOLD_CHARS = 200
+COLUMNS = (
+    "id", "event_id", "category", "kind", "type", "title", "message", "action_url", "action_label", "fold_key", "urgent",
+    "recipients", "payload", "count", "state", "told", "created_at",
+)  # fmt: skip
+
+Composed = tuple[NotificationCategory, Notice, Event]
+
+
+def wants(event: type[Event]) -> bool:
+    """Say whether some plugin declares a category for the event type."""
+    return bool(categories.of_event(event))
+
+
+def take(events: Sequence[Event]) -> None:
+    """Write notices of the events of one transaction, and wake who tells people of them."""
+    rows = _rows(_folded(_composed(events)))
+    if rows:
+        table = cast("Table", StoredNotice.__table__)
+        Bulk(table, COLUMNS, ignore_conflicts=True).insert(db.session().connection(), rows)
+        enqueue(FAN_OUT, {}, key=FAN_OUT)
+
+
+def _composed(events: Sequence[Event]) -> Iterable[Composed]:
+    wanted: dict[type[Event], list[NotificationCategory]] = {}
+    for event in events:
+        kind = type(event)
+        if kind not in wanted:
+            wanted[kind] = [category for category in categories.of_event(kind) if _is_wanted(category)]
+        for category in wanted[kind]:
+            notice = category.compose(event)
+            if notice is not None:
+                yield category, notice, event
+
+
+def _is_wanted(category: NotificationCategory) -> bool:
+    """Say whether anybody may want to hear of it: what is off by default is written only where somebody asked for it."""
+    if category.on_by_default:
+        return True
+    chosen = select(Preference.user_id).where(Preference.category == category.name, Preference.enabled)
+    if db.session().execute(chosen.limit(1)).first() is not None:
+        return True
+    asked = db.session().execute(select(Channel.kind, Channel.categories).where(Channel.enabled))
+    return any(takes(kind, names, category) for kind, names in asked)
+
+
+def takes(kind: str, chosen: str, category: NotificationCategory) -> bool:
+    """Say whether a channel of a kind with such a list of categories or groups (JSON) is told of a category.
+
+    Without a list a webhook gets everything, as programs filter by themselves; people get what is on by default.
+    """
+    names = msgspec.json.decode(chosen, type=list[str])
+    if not names:
+        return kind == "webhook" or category.on_by_default
+    return category.name in names or (category.group in names and category.on_by_default)
+
+
+def _folded(composed: Iterable[Composed]) -> list[tuple[Composed, int]]:
+    """Count equal ones together; the first of them stands for all."""
+    first: dict[tuple[str, str], int] = {}
+    found: list[tuple[Composed, int]] = []
+    for each in composed:
+        category, notice, _ = each
+        key = (category.name, notice.fold_key or "")
+        if notice.fold_key is not None and key in first:
+            held, count = found[first[key]]
+            found[first[key]] = (held, count + 1)
+            continue
+        first[key] = len(found)
+        found.append((each, 1))
+    return found
+
+
+def _rows(folded: list[tuple[Composed, int]]) -> list[tuple[Any, ...]]:
+    return [_row(category, notice, event, count) for (category, notice, event), count in folded]
+
+
+def _row(category: NotificationCategory, notice: Notice, event: Event, count: int) -> tuple[Any, ...]:
+    recipients = msgspec.json.encode(notice.recipients).decode() if notice.recipients else None
+    payload = msgspec.json.encode(event).decode()
+    return (
+        new_id(), event.event_id, category.name, category.group, notice.type, notice.title[:TITLE_CHARS],
+        notice.message[:MESSAGE_CHARS], notice.action_url, notice.action_label,
+        notice.fold_key[:FOLD_CHARS] if notice.fold_key else None, notice.urgent, recipients, payload, count, WAITING, 0,
+        now(),
+    )  # fmt: skip
