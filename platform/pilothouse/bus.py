@@ -14,7 +14,7 @@ import msgspec
 
 from pilothouse.contract.contributions import EventSink, Reaction
 from pilothouse.contract.events import Event
-from pilothouse.db import before_commit, db
+from pilothouse.db import before_commit, db, explain
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
@@ -85,20 +85,27 @@ def _react_now(plugin: str, reaction: Reaction, event: Event) -> None:
 
 
 def _guarded(plugin: str, what: str, handle: Callable[[Any], None], argument: Any) -> bool:
-    """Run code of a plugin in a savepoint; say whether it went well."""
+    """Run code of a plugin in a savepoint; say whether it went well. An outage of the database goes up."""
     savepoint = db.session().begin_nested()
     try:
-        runtime().registry.guard.call(plugin, what, handle, argument)
+        runtime().registry.guard.call(plugin, what, _flushed, handle, argument)
         savepoint.commit()
-    except PluginFailed:
+    except PluginFailed as fault:
+        if fault.__cause__ is not None and explain(fault.__cause__) is not None:
+            raise fault.__cause__ from None  # SQLite has undone the whole transaction by itself, savepoints included
         savepoint.rollback()
         return False
     return True
 
 
+def _flushed(handle: Callable[[Any], None], argument: Any) -> None:
+    handle(argument)
+    db.session().flush()  # what a plugin's rows break must be its own failure, not the publisher's
+
+
 def react(payload: Mapping[str, Any]) -> None:
-    """Run one "later" reaction: the task `core.react`. A reaction whose plugin is gone is dropped."""
-    for _, reaction in runtime().registry.all("reactions"):
-        if reaction.name == payload["reaction"]:
+    """Run one "later" reaction: the task `core.react`. A reaction whose plugin is gone or switched off is dropped."""
+    for plugin, reaction in runtime().registry.all("reactions"):
+        if reaction.name == payload["reaction"] and is_enabled(plugin):
             reaction.handle(msgspec.convert(payload["event"], reaction.event))
             return

@@ -23,7 +23,8 @@ from pilothouse.errors import PilothouseError, StorageFull, StoreAway
 
 LOCK_WAIT_S = 8  # a writer waits out a lock of 4 s (bar.md section 2) with room; after that the caller gets 503
 RETRY_S = 5  # when callers are told to try again after an outage
-FULL = ("disk is full", "no space left", "disk i/o error")  # SQLite cannot always say why a page was not written
+# SQLite cannot always say why a page was not written, and then undoes the whole transaction with all its savepoints
+FULL = ("disk is full", "no space left", "disk i/o error", "no such savepoint")
 AWAY = ("unable to open", "readonly database")  # SQLite's file or its folder is gone, or may not be written
 WRITE = "pilothouse_write"  # execution option of transactions that write
 WAIT = "pilothouse_wait_ms"  # execution option: how long such a transaction waits for another writer
