@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -25,7 +26,10 @@ from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event, inspect, text
 
 from pilothouse import clock, embedded, migrate
+from pilothouse.contract.contributions import Manifest
+from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import db
+from pilothouse.plugins.discovery import Candidate
 from pilothouse.testing import Api, environment, let_go, make_app
 
 
@@ -274,3 +278,22 @@ def full_disk() -> Iterator[Callable[[], None]]:
     yield fill
     for engine, keep_small in filled:
         event.remove(engine, "connect", keep_small)
+
+
+@pytest.fixture
+def make_plugin() -> Callable[..., Candidate]:
+    """Return what makes a plugin of a name and what its hooks return; a function stands for a hook with arguments."""
+
+    def make(plugin: str, *, requires: tuple[str, ...] = (), **hooks: Any) -> Candidate:
+        module = ModuleType(plugin)
+        manifest = Manifest(plugin, plugin.title(), "Made by a test.", requires)
+        for name, answer in {"manifest": manifest, **hooks}.items():
+            module.__dict__[f"pilothouse_{name}"] = hookimpl(answer if callable(answer) else partial_answer(answer))
+        return Candidate(plugin, module, "trial", "1.0")
+
+    return make
+
+
+def partial_answer(answer: Any) -> Callable[[], Any]:
+    """Return a function that returns the answer."""
+    return lambda: answer

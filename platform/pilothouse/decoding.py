@@ -52,7 +52,8 @@ class SignalReader:
         self._by_tag = {tag_of(kind): kind for kind in types}
         self._latest = 0
         self._envelope = msgspec.json.Decoder(_Envelope)
-        self._whole = msgspec.json.Decoder(msgspec.defstruct("Report", [("signals", list[union])]), dec_hook=self._hook)
+        report: Any = msgspec.defstruct("Report", [("signals", list[union])])
+        self._whole = msgspec.json.Decoder(report, dec_hook=self._hook)
         self._one = msgspec.json.Decoder(union, dec_hook=self._hook)
 
     def read_json(self, body: bytes) -> tuple[list[Item], Outcome]:
@@ -65,7 +66,7 @@ class SignalReader:
                 return items, Outcome()
         try:
             body.decode()
-            parts = self._envelope.decode(body).signals
+            parts = [bytes(part) for part in self._envelope.decode(body).signals]
         except msgspec.ValidationError as fault:
             raise Malformed(f'The body must be {{"signals": [...]}}: {fault}') from None
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
@@ -74,7 +75,7 @@ class SignalReader:
             parts = _split_leniently(body)
         except RecursionError:
             raise Malformed("The body is nested too deep.") from None
-        return self._read_parts([bytes(part) for part in parts], dirty=dirty)
+        return self._read_parts(parts, dirty=dirty)
 
     def read_lines(self, body: bytes) -> tuple[list[Item], Outcome]:
         """Read one signal a line (NDJSON); a line that is no JSON is one rejected signal."""
@@ -136,7 +137,8 @@ class SignalReader:
     def _explain(self, value: Any, first: str) -> list[FieldError]:
         if not isinstance(value, dict):
             return [FieldError("signal", "must be an object")]
-        kind = self._by_tag.get(value.get("type")) if isinstance(value.get("type"), str) else None
+        tag = value.get("type")
+        kind = self._by_tag.get(tag) if isinstance(tag, str) else None
         if kind is None:
             return [FieldError("type", f"must be one of {', '.join(sorted(self._by_tag))}")]
         errors = find_errors(value, kind, "")

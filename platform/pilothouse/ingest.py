@@ -7,27 +7,32 @@ costs about 3 ms on SQLite and a request alone would pay it by itself.
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from pilothouse import bus, clock
-from pilothouse.contract.contributions import Batch, Link, Recorded, Recorder, Source
-from pilothouse.db import after_commit, explain, lock_writers, unit_of_work
-from pilothouse.errors import FieldError, PilothouseError
+from pilothouse.contract.contributions import Batch, Enricher, Link, Recorded, Recorder, Source
+from pilothouse.db import after_commit, explain, in_unit_of_work, lock_writers, unit_of_work
+from pilothouse.errors import FieldError, PilothouseError, StoreAway
 from pilothouse.measures import Deltas
-from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.registry import Registry
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.signals import CORE_SIGNALS, Error, Execution, Signal, tag_of
 
 SAVEPOINT = "pilothouse_recorder"
+T = TypeVar("T")
+R = TypeVar("R")
+
+LONGEST_ID = 128
+MOST_SPLITS = 32  # halvings of failing groups in one transaction: enough for two or three signals that break a recorder
 GROUP_LIMIT = 5_000  # signals that share one commit; more would keep the first caller waiting
 
 
@@ -80,20 +85,32 @@ class Ingest:
     def submit(self, items: Iterable[tuple[int, Signal]], source: Source, outcome: Outcome | None = None) -> Outcome:
         """Store signals and return once they are committed.
 
-        `items` pairs each signal with its place in the request; `outcome` carries what was rejected before. Raises
-        StoreAway or StorageFull when the database cannot take them; nothing is stored then.
+        `items` pairs each signal with its place in the request; `outcome` carries what was rejected before. Inside of a
+        unit of work they are stored in it and committed with it. Raises StoreAway or StorageFull when the database cannot
+        take them; nothing is stored then.
         """
         job = _Job(list(items), source, outcome or Outcome())
         if not job.items:
             return job.outcome
-        with self._queue_lock:
-            self._waiting.append(job)
-        with self._commit_lock:
-            while not job.done:
-                self._record_group(self._take())
+        if in_unit_of_work():
+            self._record_group([job])  # it commits with the caller's own work, so nobody else's signals may ride along
+        else:
+            with self._queue_lock:
+                self._waiting.append(job)
+            with self._commit_lock:
+                while not job.done:
+                    self._work_off(self._take())
         if job.fault is not None:
             raise job.fault
         return job.outcome
+
+    def _work_off(self, group: list[_Job]) -> None:
+        try:
+            self._record_group(group)
+        finally:
+            for job in group:
+                if not job.done:  # the thread is being ended: the others must not wait for it
+                    job.fault, job.done = StoreAway("The recording was broken off. Send it again.", retry_after=1), True
 
     def _take(self) -> list[_Job]:
         with self._queue_lock:
@@ -144,15 +161,10 @@ class Ingest:
         """Return the recorders of a signal type whose plugins are on, the owner first."""
         return [pair for pair in self._recorders.get(kind, ()) if pair[0] in enabled]
 
-    def enrich(self, kind: type[Signal], signals: list[Any]) -> list[Any]:
-        """Let enrichers fill in fields; a failing one changes nothing."""
-        for plugin, enricher in self._registry.all("enrichers"):
-            if enricher.signal is not kind or not is_enabled(plugin):
-                continue
-            with contextlib.suppress(PluginFailed):  # counted by the guard
-                enriched = self._registry.guard.call(plugin, "enrich", enricher.enrich, signals)
-                signals = enriched if len(enriched) == len(signals) else signals
-        return signals
+    def enrichers_of(self, kind: type[Signal]) -> list[tuple[str, Enricher]]:
+        """Return what fills in fields of a signal type, of plugins that are on."""
+        found: list[tuple[str, Enricher]] = self._registry.all("enrichers")
+        return [(plugin, enricher) for plugin, enricher in found if enricher.signal is kind and is_enabled(plugin)]
 
     def place(self, kind: type[Signal]) -> int:
         """Return the place of a type in the fixed order of recording: executions, steps, errors, usage, events, others."""
@@ -178,6 +190,7 @@ class _Transaction:
         self._links: dict[str, Link] = {}
         self._workflows: dict[str, str] = {}
         self._received_at = clock.now()
+        self._splits = MOST_SPLITS
         self.deltas = Deltas()
         self.topics: tuple[str, ...] = ()
 
@@ -190,14 +203,16 @@ class _Transaction:
             recorders = self._ingest.recorders_of(kind, self._enabled)
             for plugin, recorder in recorders if _owned(recorders) else ():
                 if recorder.prepare is not None:
-                    self._contained(plugin, recorder.prepare, batch)
+                    self._run(plugin, recorder.prepare, batch)
         for kind, group, batch in batches:
             self._record_type(kind, group, batch)
         involved = [self._ingest.recorders_of(kind, self._enabled) for kind, _ in groups]
         self.topics = tuple(sorted({plugin for recorders in involved for plugin, _ in recorders}))
 
     def _batch(self, kind: type[Signal], group: list[_Entry]) -> Batch:
-        signals = self._ingest.enrich(kind, [entry.signal for entry in group])
+        signals = [entry.signal for entry in group]
+        for plugin, enricher in self._ingest.enrichers_of(kind):
+            signals = self._contained(plugin, "enrich", partial(_enriched, enricher), signals) or signals
         return Batch(
             signals, [entry.source for entry in group], self._connection, self.deltas, bus.publish, self._links,
             self._workflows, self._received_at,
@@ -208,8 +223,18 @@ class _Transaction:
         if not _owned(recorders):
             _reject(group, FieldError("type", f"no enabled plugin records {tag_of(kind)!r}"))
             return
+        self._record_part(recorders, group, batch)
+
+    def _record_part(self, recorders: Sequence[tuple[str, Recorder]], group: list[_Entry], batch: Batch) -> None:
+        """Let the owner record a group, then the others what was new in it. A group that fails is tried in halves."""
         plugin, owner = recorders[0]
-        recorded = self._contained(plugin, owner.record, batch)
+        recorded = self._run(plugin, owner.record, batch)
+        if recorded is None and len(group) > 1 and self._splits:
+            self._splits -= 1
+            middle = len(group) // 2
+            self._record_part(recorders, group[:middle], _subset(batch, range(middle)))
+            self._record_part(recorders, group[middle:], _subset(batch, range(middle, len(group))))
+            return
         if recorded is None:
             _reject(group, FieldError("type", f"the plugin {plugin} failed to record it"))
             return
@@ -217,31 +242,47 @@ class _Transaction:
         if not fresh:
             return
         rest = batch if len(fresh) == len(group) else _subset(batch, fresh)
-        for plugin, recorder in recorders[1:]:
-            self._contained(plugin, recorder.record, rest)
+        for name, recorder in recorders[1:]:
+            self._run(name, recorder.record, rest)
 
-    def _contained(self, plugin: str, function: Any, batch: Batch) -> Recorded | None:
-        """Run a recorder in a savepoint: its fault undoes its own writes only. An outage of the database goes up.
-
-        The savepoint is written as SQL: SQLAlchemy's own object costs ten times as much, a dozen times a batch.
-        """
-        self._connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
+    def _run(self, plugin: str, function: Callable[[Batch], Recorded | None], batch: Batch) -> Recorded | None:
+        """Run a recorder or what prepares one; None where it failed."""
         deltas, self.deltas = self.deltas, Deltas()
         batch.measures = self.deltas
+        recorded = self._contained(plugin, "record", lambda given: function(given) or Recorded(), batch)
+        if recorded is not None:
+            deltas.merge(self.deltas)
+        self.deltas = deltas
+        return recorded
+
+    def _contained(self, plugin: str, what: str, function: Callable[[T], R], argument: T) -> R | None:
+        """Run code of a plugin in a savepoint; None where it failed: that undoes its own writes only.
+
+        An outage of the database goes up. The savepoint is written as SQL: SQLAlchemy's own object costs ten times as
+        much, a dozen times a batch.
+        """
+        self._connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
+        mark = bus.published()
         try:
-            recorded = function(batch)
+            result = function(argument)
         except Exception as fault:
             if explain(fault) is not None:
                 raise  # SQLite has undone the whole transaction by itself, savepoints included
             self._connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
             self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
-            self.deltas = deltas
-            runtime().registry.guard.note(plugin, "record", fault)
+            bus.take_back(mark)
+            runtime().registry.guard.note(plugin, what, fault)
             return None
         self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
-        deltas.merge(self.deltas)
-        self.deltas = deltas
-        return recorded or Recorded()
+        return result
+
+
+def _enriched(enricher: Enricher, signals: list[Any]) -> list[Any]:
+    """Return the signals with fields filled in. Raises ValueError where others come back."""
+    found = list(enricher.enrich(signals))
+    if [(type(signal), signal.id) for signal in found] != [(type(signal), signal.id) for signal in signals]:
+        raise ValueError("an enricher must return the same signals in the same order")
+    return found
 
 
 def _inline_error(entry: _Entry) -> _Entry | None:
@@ -251,7 +292,7 @@ def _inline_error(entry: _Entry) -> _Entry | None:
         return None
     detail = execution.error
     error = Error(
-        id=detail.id or f"{execution.id[:122]}:error",
+        id=detail.id or _error_id(execution.id),
         error_type=detail.error_type or "Error",
         message=detail.message,
         at=detail.at or execution.finished_at or execution.started_at,
@@ -268,6 +309,12 @@ def _inline_error(entry: _Entry) -> _Entry | None:
         attributes=detail.attributes,
     )
     return _Entry(error, entry.source, Outcome(), entry.index, derived=True)
+
+
+def _error_id(execution_id: str) -> str:
+    """Return the id of an execution's own error; ids are as long as they may be, so a long one is told by its hash."""
+    name = f"{execution_id}:error"
+    return name if len(name) <= LONGEST_ID else f"{hashlib.sha256(execution_id.encode()).hexdigest()}:error"
 
 
 def _owned(recorders: Sequence[tuple[str, Recorder]]) -> bool:

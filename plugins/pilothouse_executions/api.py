@@ -196,9 +196,9 @@ def blueprint() -> ApiBlueprint:
     bp.get("/executions", permission=VIEW, topics=TOPICS)(list_executions)
     bp.get("/executions/stats", permission=VIEW)(stats)
     bp.get("/executions/export.csv", permission=VIEW)(export)
-    bp.post("/executions", permission=REPORT, status=201, transaction=False)(create)
+    bp.post("/executions", permission=REPORT, status=201)(create)
     bp.get("/executions/<path:execution_id>", permission=VIEW)(show)
-    bp.patch("/executions/<path:execution_id>", permission=REPORT, transaction=False)(change)
+    bp.patch("/executions/<path:execution_id>", permission=REPORT)(change)
     bp.post("/executions/<path:execution_id>/cancel", permission=CHANGE)(cancel)
     bp.post("/executions/<path:execution_id>/rerun", permission=CHANGE, status=202)(rerun)
     return bp

@@ -27,12 +27,14 @@ from flask import Blueprint, Response, request
 
 from pilothouse.access import PUBLIC
 from pilothouse.db import unit_of_work
-from pilothouse.errors import UnsupportedMedia
+from pilothouse.errors import NotFound, UnsupportedMedia
 from pilothouse.identity.principal import current_principal, require
 from pilothouse.web.bodies import API_LIMIT, read_body
 from pilothouse.web.conditional import etag_of, tagged, unchanged
 from pilothouse.web.idempotency import remembered
 from pilothouse.web.parsing import convert, decode_json, read_query
+
+Topics = tuple[str, ...] | Callable[[], tuple[str, ...]]  # a function where they depend on who is calling
 
 JSON_TYPES = ("application/json", "")
 
@@ -48,7 +50,9 @@ class Operation:
     body: type | None
     returns: Any
     status: int
-    topics: tuple[str, ...] = ()
+    topics: Topics = ()
+    limit: int = API_LIMIT
+    idempotent: bool = False
 
 
 class ApiBlueprint(Blueprint):
@@ -65,71 +69,85 @@ class ApiBlueprint(Blueprint):
         *,
         permission: str,
         status: int = 200,
-        topics: tuple[str, ...] = (),
+        topics: Topics = (),
         transaction: bool = True,
+        idempotent: bool | None = None,
+        limit: int = API_LIMIT,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Add a route. `topics` make a GET conditional; `transaction=False` leaves the unit of work to the handler."""
+        """Add a route. `topics` make a GET conditional; `transaction=False` leaves the unit of work to the handler.
+
+        A POST takes an Idempotency-Key where it has a transaction, or as `idempotent` says: then it runs inside of one
+        whenever a key comes. `limit` is that of the body in bytes.
+        """
 
         def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
-            described = _describe(handler, permission, status, topics)
-            unsafe = method != "GET" and transaction
-            view = _view(handler, described, unsafe=unsafe)
-            view.permission = permission  # type: ignore[attr-defined]
-            view.operation = described  # type: ignore[attr-defined]
+            remembers = method == "POST" and (transaction if idempotent is None else idempotent)
+            described = _describe(handler, permission, status, topics, limit=limit, idempotent=remembers)
+            view = _view(handler, described, unsafe=method != "GET" and transaction)
+            view.permission = permission
+            view.operation = described
             self.add_url_rule(path, f"{handler.__name__}", view, methods=[method], strict_slashes=False)
             return handler
 
         return decorate
 
-    def get(self, path: str, **options: Any) -> Any:
+    def get(self, rule: str, **options: Any) -> Any:
         """Add a GET route."""
-        return self.operation("GET", path, **options)
+        return self.operation("GET", rule, **options)
 
-    def post(self, path: str, **options: Any) -> Any:
+    def post(self, rule: str, **options: Any) -> Any:
         """Add a POST route."""
-        return self.operation("POST", path, **options)
+        return self.operation("POST", rule, **options)
 
-    def put(self, path: str, **options: Any) -> Any:
+    def put(self, rule: str, **options: Any) -> Any:
         """Add a PUT route."""
-        return self.operation("PUT", path, **options)
+        return self.operation("PUT", rule, **options)
 
-    def patch(self, path: str, **options: Any) -> Any:
+    def patch(self, rule: str, **options: Any) -> Any:
         """Add a PATCH route."""
-        return self.operation("PATCH", path, **options)
+        return self.operation("PATCH", rule, **options)
 
-    def delete(self, path: str, **options: Any) -> Any:
+    def delete(self, rule: str, **options: Any) -> Any:
         """Add a DELETE route; answers 204."""
-        return self.operation("DELETE", path, **{"status": 204, **options})
+        return self.operation("DELETE", rule, **{"status": 204, **options})
 
 
-def _describe(handler: Callable[..., Any], permission: str, status: int, topics: tuple[str, ...]) -> Operation:
+def _describe(handler: Callable[..., Any], permission: str, status: int, topics: Topics, **options: Any) -> Operation:
     hints = get_type_hints(handler, include_extras=True)
     summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
-    return Operation(
-        permission, summary, description.strip(), hints.get("query"), hints.get("body"), hints.get("return"), status, topics
-    )
+    types = (hints.get("query"), hints.get("body"), hints.get("return"))
+    return Operation(permission, summary, description.strip(), *types, status, topics, **options)
 
 
 def _view(handler: Callable[..., Any], operation: Operation, *, unsafe: bool) -> Any:
+    run = _in_transaction if unsafe else _answer
+
     @functools.wraps(handler)
     def view(**path: Any) -> Response:
         if operation.permission != PUBLIC:
             require(operation.permission)
+        if any("\0" in str(value) for value in path.values()):
+            raise NotFound  # nothing that is stored holds NUL, and PostgreSQL takes no question with it
         if operation.topics:
             principal = current_principal()
-            etag = etag_of(operation.topics, principal.id if principal else "", principal.role if principal else "")
+            topics = operation.topics() if callable(operation.topics) else operation.topics
+            etag = etag_of(topics, principal.id if principal else "", principal.role if principal else "")
             response = unchanged(etag)
-            return response or tagged(serialise(_call(handler, operation, path), operation.status), etag)
-        if not unsafe:
-            return serialise(_call(handler, operation, path), operation.status)
-        return remembered(lambda: _in_transaction(handler, operation, path))
+            return response or tagged(run(handler, operation, path), etag)
+        if operation.idempotent:
+            return remembered(lambda: run(handler, operation, path), operation.limit)
+        return run(handler, operation, path)
 
     return view
 
 
+def _answer(handler: Callable[..., Any], operation: Operation, path: dict[str, Any]) -> Response:
+    return serialise(_call(handler, operation, path), operation.status)
+
+
 def _in_transaction(handler: Callable[..., Any], operation: Operation, path: dict[str, Any]) -> Response:
     with unit_of_work():
-        return serialise(_call(handler, operation, path), operation.status)
+        return _answer(handler, operation, path)
 
 
 def _call(handler: Callable[..., Any], operation: Operation, path: dict[str, Any]) -> Any:
@@ -137,7 +155,7 @@ def _call(handler: Callable[..., Any], operation: Operation, path: dict[str, Any
     if operation.query is not None:
         arguments["query"] = read_query(request.args.to_dict(flat=False), operation.query)
     if operation.body is not None:
-        arguments["body"] = convert(read_json(), operation.body)
+        arguments["body"] = convert(read_json(operation.limit), operation.body)
     return handler(**arguments)
 
 

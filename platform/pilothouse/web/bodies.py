@@ -1,7 +1,7 @@
 """Request bodies: bounded, decompressed, whatever the framing.
 
 Limits count the bytes after decompression and hold for chunked bodies, which have no Content-Length. A bomb costs at
-most the limit and one block of memory, since decompression stops there.
+most the limit and 8 MiB of memory, since decompression stops there. A body that was cut short is refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from flask import request
 from pilothouse.errors import Malformed, TooLarge, UnsupportedMedia
 
 BLOCK = 64 * 1024
+ZSTD_SLICE = 256  # bytes at a time: four can stand for a block of 128 KiB, so a slice makes 8 MiB at most
 KEPT = "pilothouse.body"  # where a body that was read stays, in the WSGI environment
 API_LIMIT = 1024 * 1024  # bodies of everything but ingest: forms and JSON of people
 
@@ -61,10 +62,10 @@ def _zlib(window: int) -> Callable[[IO[bytes], int], Iterator[bytes]]:
         for block in _plain(stream, 0):
             pending = block
             while pending:
+                if decoder.eof:  # gzip may have several members (RFC 1952, section 2.2)
+                    decoder = zlib.decompressobj(window)
                 yield decoder.decompress(pending, BLOCK)
-                pending = decoder.unconsumed_tail
-            if decoder.unused_data:
-                raise EOFError("data follows its end")
+                pending = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
         yield decoder.flush()
         if not decoder.eof:
             raise EOFError("it ends early")
@@ -73,9 +74,9 @@ def _zlib(window: int) -> Callable[[IO[bytes], int], Iterator[bytes]]:
 
 
 def _deflate(stream: IO[bytes], limit: int) -> Iterator[bytes]:
-    """HTTP's deflate is zlib (RFC 9110), but some clients send it raw: the first byte tells."""
+    """HTTP's deflate is zlib (RFC 9110), but some clients send it raw: zlib's header tells (RFC 1950, section 2.2)."""
     first = stream.read(BLOCK)
-    raw = not first or first[0] & 0x0F != zlib.DEFLATED
+    raw = len(first) < 2 or first[0] & 0x0F != zlib.DEFLATED or int.from_bytes(first[:2]) % 31  # noqa: PLR2004 - see the RFC
     yield from _zlib(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)(_Rejoined(first, stream), limit)  # type: ignore[arg-type]
 
 
@@ -95,18 +96,28 @@ class _Rejoined:
 def _brotli(stream: IO[bytes], _limit: int) -> Iterator[bytes]:
     decoder = brotli.Decompressor()
     for block in _plain(stream, 0):
-        yield decoder.process(block, output_buffer_limit=BLOCK)
-        while not decoder.can_accept_more_data():
-            yield decoder.process(b"", output_buffer_limit=BLOCK)
+        part = decoder.process(block, output_buffer_limit=BLOCK)
+        while part or not decoder.can_accept_more_data():  # it may have taken all of the block and still hold back output
+            yield part
+            part = b"" if decoder.is_finished() else decoder.process(b"", output_buffer_limit=BLOCK)
     if not decoder.is_finished():
         raise EOFError("it ends early")
 
 
 def _zstd(stream: IO[bytes], _limit: int) -> Iterator[bytes]:
     # 8 MiB is the largest window that RFC 8878 asks every decoder for; a larger one is a way to eat memory
-    with zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(stream) as reader:
-        while block := reader.read(BLOCK):
-            yield block
+    context = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024)
+    decoder = context.decompressobj()
+    for block in _plain(stream, 0):
+        for start in range(0, len(block), ZSTD_SLICE):
+            pending = block[start : start + ZSTD_SLICE]
+            while pending:
+                if decoder.eof:  # a stream may have several frames (RFC 8878, section 3)
+                    decoder = context.decompressobj()
+                yield decoder.decompress(pending)
+                pending = decoder.unused_data if decoder.eof else b""
+    if not decoder.eof:
+        raise EOFError("it ends early")
 
 
 _DECODERS: dict[str, Callable[[IO[bytes], int], Iterator[bytes]]] = {

@@ -38,7 +38,7 @@ class IngestAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
     bp = ApiBlueprint("ingest")
-    bp.post("/ingest", permission="core.signals.send", transaction=False)(ingest)
+    bp.post("/ingest", permission="core.signals.send", transaction=False, idempotent=True, limit=MOST_BYTES)(ingest)
     return bp
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -99,9 +99,10 @@ def read_query(arguments: Mapping[str, list[str]], kind: type[T]) -> T:
 
     Raises Invalid with every wrong field; nothing that is stored holds NUL, so nothing can be asked for by it.
     """
-    hints = hints_of(kind)
+    struct = cast("type[msgspec.Struct]", kind)
+    hints = hints_of(struct)
     values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    for field in msgspec.structs.fields(struct):
         given = [value for value in arguments.get(field.encode_name, []) if value != ""]
         if any("\0" in value for value in given):
             raise Invalid.field(field.encode_name, "must not hold NUL")
