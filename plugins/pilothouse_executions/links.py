@@ -6,16 +6,16 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Table, select, update
 
 from pilothouse.sdk import Batch, Bulk, Link, in_list, in_list_sql, insert_ignore, new_id
 from pilothouse_executions import counting
 from pilothouse_executions.merging import FIELDS, UNSET, Row, write_levels
-from pilothouse_executions.models import Execution, Step, Workflow
+from pilothouse_executions.models import Execution, Workflow
 
 EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
 _WORKFLOWS: Table = Workflow.__table__  # type: ignore[assignment]
-STEPS: Table = Step.__table__  # type: ignore[assignment]
 COLUMNS = tuple(column.name for column in EXECUTIONS.columns)
 INSERT = Bulk(EXECUTIONS, COLUMNS)
 
@@ -59,21 +59,28 @@ def note_links(batch: Batch, rows: Iterable[Row]) -> None:
 
 
 def _note(batch: Batch, execution_id: str, link: Link) -> None:
-    link.parents = functools.partial(parents_of, batch.connection, execution_id)
+    link.parents = functools.partial(parents_of, batch.connection)
     batch.links[execution_id] = link
 
 
-def parents_of(connection: Connection, execution_id: str, steps: Sequence[str]) -> dict[str, str]:
-    """Return the parent of each of the steps and of every step above them, up to the root or to where it is not known."""
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    first = in_list_sql(connection, STEPS, ("id", "parent_id"), "id")
+def parents_of(connection: Connection, steps: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the parent of each of the steps, given with their executions, and of every step above them as far as known."""
+    pairs = sorted(set(steps))
+    if connection.dialect.name == "sqlite":
+        asked = "(SELECT json_extract(value, '$[0]') AS execution_id, json_extract(value, '$[1]') AS id FROM json_each(?))"
+        bound: tuple[Any, ...] = (msgspec.json.encode(pairs).decode(),)
+    else:
+        asked = "(SELECT * FROM unnest(%s::text[], %s::text[]) AS listed(execution_id, id))"
+        bound = ([execution_id for execution_id, _ in pairs], [step for _, step in pairs])
     statement = (
-        f"WITH RECURSIVE up(id, parent_id) AS ({first} AND execution_id = {mark} UNION "  # noqa: S608 - our own names only
-        f"SELECT s.id, s.parent_id FROM up JOIN steps s ON s.execution_id = {mark} AND s.id = up.parent_id) "
-        "SELECT id, parent_id FROM up WHERE parent_id IS NOT NULL"
+        "WITH RECURSIVE up(execution_id, id, parent_id) AS ("
+        f"SELECT s.execution_id, s.id, s.parent_id FROM {asked} AS a "
+        "JOIN steps s ON s.execution_id = a.execution_id AND s.id = a.id UNION "
+        "SELECT s.execution_id, s.id, s.parent_id FROM up "
+        "JOIN steps s ON s.execution_id = up.execution_id AND s.id = up.parent_id) "
+        "SELECT execution_id, id, parent_id FROM up WHERE parent_id IS NOT NULL"  # noqa: S608 - our own names only
     )
-    rows = connection.exec_driver_sql(statement, (in_list(connection, steps), execution_id, execution_id))
-    return {row[0]: row[1] for row in rows}
+    return {(row[0], row[1]): row[2] for row in connection.exec_driver_sql(statement, bound)}
 
 
 def _intern_workflows(batch: Batch, names: Iterable[str]) -> None:

@@ -70,13 +70,7 @@ def _mark_above(batch: Batch, rows: Sequence[Row], asked: Iterable[str]) -> set[
     """Mark every step above the rows' steps and stop counting what was found there; returns the marks of these and of
     the steps that were asked for.
     """
-    above: set[Place] = set()
-    by_execution: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["step_id"] or row["parent_id"]:
-            by_execution.setdefault(row["execution_id"], []).append(row)
-    for execution_id, group in by_execution.items():
-        above |= {(execution_id, step) for step in _steps_above(batch, execution_id, group)}
+    above = _places_above(batch, [row for row in rows if row["step_id"] or row["parent_id"]])
     marked = _marked(batch, {step for _, step in above} | set(asked))
     new = above - marked
     if new:
@@ -86,17 +80,18 @@ def _mark_above(batch: Batch, rows: Sequence[Row], asked: Iterable[str]) -> set[
     return marked | new
 
 
-def _steps_above(batch: Batch, execution_id: str, rows: Sequence[Row]) -> set[str]:
+def _places_above(batch: Batch, rows: Sequence[Row]) -> set[Place]:
     """Return the steps above the rows' steps, as far as steps and rows tell. A circle ends where it began."""
-    ask = batch.links[execution_id].parents
-    ids = sorted({step for row in rows for step in (row["step_id"], row["parent_id"]) if step})
-    parents = ask(ids) if ask is not None else {}
-    above: set[str] = set()
+    places = {(row["execution_id"], step) for row in rows for step in (row["step_id"], row["parent_id"]) if step}
+    ask = next((link.parents for row in rows if (link := batch.links.get(row["execution_id"])) is not None), None)
+    parents = ask(places) if ask is not None else {}
+    above: set[Place] = set()
     for row in rows:
-        step = row["parent_id"] or parents.get(row["step_id"])
-        while step is not None and step not in above and step != row["step_id"]:
-            above.add(step)
-            step = parents.get(step)
+        key = row["execution_id"]
+        step = row["parent_id"] or parents.get((key, row["step_id"]))
+        while step is not None and (key, step) not in above and step != row["step_id"]:
+            above.add((key, step))
+            step = parents.get((key, step))
     return above
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -50,14 +50,15 @@ class MeasureSink(Protocol):
 class Link:
     """What is known of an execution that signals name; filled in by the recorder that owns executions.
 
-    `parents` asks for what is above steps of the execution, as far as it is known: each step on the way up with its parent.
+    `parents` asks for what is above steps, of any executions: of pairs of execution and step it returns the parent of each,
+    and of every step on the way up, as far as it is known.
     """
 
     workflow_id: str | None = None
     workflow: str | None = None
     agent: str | None = None
     environment: str | None = None
-    parents: Callable[[Sequence[str]], Mapping[str, str]] | None = None
+    parents: Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
