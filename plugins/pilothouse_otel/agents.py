@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
-from pilothouse.sdk import DAY, Execution, Malformed, Status, TooLarge, parse_id, raw
+from pilothouse.sdk import DAY, NOTHING, Execution, Malformed, Status, TooLarge, parse_id, raw
 from pilothouse_otel.calls import usages_of
 from pilothouse_otel.context import Context, agent_of
 from pilothouse_otel.kinds import OPERATION, TRACELOOP_KIND
@@ -21,7 +19,6 @@ from pilothouse_otel.traces import Item, kinds_of, parts_of
 from pilothouse_otel.values import first_text, first_whole, moment
 
 Body = Mapping[str, Any]
-NOTHING = msgspec.Raw()
 # What each type of span is in OpenTelemetry's terms
 _TYPES: dict[str, dict[str, str]] = {
     "agent": {OPERATION: "invoke_agent"}, "response": {OPERATION: "chat"}, "generation": {OPERATION: "chat"},

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from pilothouse.sdk import ApiBlueprint, PilothouseError, now, read_body
 from pilothouse_otel import answers, logs, reading, traces
+from pilothouse_otel.cleaning import clean_logs, clean_spans
 from pilothouse_otel.door import Door, submit
 from pilothouse_otel.limits import MOST_BYTES
 from pilothouse_otel.reading import Encoding
@@ -60,6 +61,7 @@ def export_traces(body: bytes, encoding: Encoding, refused: Refused) -> Refused:
     that could not be stored are counted in `partial_success`. 503 with `Retry-After` where it is worth trying again.
     """
     spans = reading.read_spans(body, encoding, refused)
+    clean_spans(spans)
     return submit(traces.translate(spans, now(), refused), refused)
 
 
@@ -70,6 +72,7 @@ def export_logs(body: bytes, encoding: Encoding, refused: Refused) -> Refused:
     events; those that carry the prompts and answers of a model call become the content of its step.
     """
     records = reading.read_logs(body, encoding, refused)
+    clean_logs(records)
     return submit(logs.translate(records, now(), refused), refused)
 
 

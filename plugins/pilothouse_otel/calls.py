@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from pilothouse.sdk import StepKind, TokenUsage
-from pilothouse_otel.context import Context, agent_of, user_of
+from pilothouse_otel.context import Context, agent_of
 from pilothouse_otel.failures import ancestors
 from pilothouse_otel.spans import Span
 from pilothouse_otel.usage import NOT_REPORTED, Usage, model_of, provider_of, response_of, tier_of, usage_of
+from pilothouse_otel.values import first_text
 
 Kinds = Mapping[str, StepKind]
 LONGEST_ID = 128  # OTLP's are far from it, but other doors' clients make ids of their own
@@ -26,7 +27,9 @@ def usages_of(spans: Mapping[str, Span], kinds: Kinds, context: Context) -> list
 
     `kinds` holds the kind of each span that is of an AI dialect; `context` is the trace's.
     """
-    reported = {key: usage for key in kinds if (usage := usage_of(spans[key].attributes)) is not None}
+    telling = [spans[key] for key in kinds if spans[key].shape.usage.reported]
+    found = ((span.span_id, usage_of(span.attributes, span.shape.usage)) for span in telling)
+    reported = {key: usage for key, usage in found if usage is not None}
     silent = _silent_calls(spans, kinds, reported)
     wanted = [(spans[key], usage) for key, usage in reported.items()]
     wanted += [(span, Usage(source=NOT_REPORTED)) for span in silent]
@@ -39,25 +42,26 @@ def usages_of(spans: Mapping[str, Span], kinds: Kinds, context: Context) -> list
 
 def make_usage(span: Span, usage: Usage, spans: Mapping[str, Span], *, kinds: Kinds, user: str | None) -> TokenUsage:
     """Make the usage signal of a span."""
-    model, asked = model_of(span.attributes)
+    attributes, fields = span.attributes, span.shape.usage
+    model, asked = model_of(attributes, fields)
     return TokenUsage(
         id=call_id(span),
         model=model,
         prompt_tokens=usage.prompt,
         completion_tokens=usage.completion,
-        provider=provider_of(span.attributes),
+        provider=provider_of(attributes, fields),
         cached_tokens=usage.cached,
         cache_write_tokens=usage.cache_write,
         reasoning_tokens=usage.reasoning,
         cost_usd=usage.cost,
-        response_id=response_of(span.attributes),
+        response_id=response_of(attributes, fields),
         execution_id=span.trace_id,
         agent=_agent(span, spans, kinds),
-        user=user_of(span.attributes) or user,
+        user=first_text(attributes, span.shape.user) or user,
         latency_ms=float(max((span.end or 0) - (span.start or 0), 0)) if span.start else None,
         at=span.end,
         request_model=asked,
-        service_tier=tier_of(span.attributes),
+        service_tier=tier_of(attributes, fields),
         cache_write_1h_tokens=usage.cache_write_1h,
         usage_source=usage.source,
         provisional=kinds[span.span_id] != "llm",

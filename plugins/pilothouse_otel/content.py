@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.sdk import raw
-from pilothouse_otel.spans import Attributes, Span, SpanEvent
+from pilothouse.sdk import NOTHING, raw
+from pilothouse_otel.spans import Attributes, SpanEvent
 
 Raw = msgspec.Raw
-NOTHING = msgspec.Raw()
 
 INPUTS = (
     "langfuse.observation.input", "langfuse.trace.input", "gen_ai.input.messages", "pydantic_ai.all_messages",
@@ -28,13 +27,13 @@ OUTPUTS = (
     "ai.response.toolCalls", "ai.toolCall.result", "gen_ai.response.text", "gen_ai.completion", "ai.embedding", "ai.embeddings",
 )  # fmt: skip
 # Older dialects spell each message out: gen_ai.prompt.0.content, llm.input_messages.0.message.role
-_NUMBERED_INPUT = ("gen_ai.prompt.", "llm.input_messages.", "llm.prompts.")
-_NUMBERED_OUTPUT = ("gen_ai.completion.", "llm.output_messages.", "llm.completions.")
+NUMBERED_INPUT = ("gen_ai.prompt.", "llm.input_messages.", "llm.prompts.")
+NUMBERED_OUTPUT = ("gen_ai.completion.", "llm.output_messages.", "llm.completions.")
 _NUMBERED = re.compile(
     r"(?:gen_ai\.(?:prompt|completion)|llm\.(?:input_messages|output_messages|prompts|completions))\.(\d{1,4})\.(.+)"
 )
-_TAKEN = frozenset({*INPUTS, *OUTPUTS, "input.mime_type", "output.mime_type", "logfire.json_schema"})
-_PREFIXES = (*_NUMBERED_INPUT, *_NUMBERED_OUTPUT, "embedding.embeddings.")
+TAKEN = frozenset({*INPUTS, *OUTPUTS, "input.mime_type", "output.mime_type", "logfire.json_schema"})
+TAKEN_PREFIXES = (*NUMBERED_INPUT, *NUMBERED_OUTPUT, "embedding.embeddings.")
 # Content in span events: as OpenTelemetry 1.27 had it, then one event a message
 _EVENT_INPUTS = {"gen_ai.content.prompt": "gen_ai.prompt"}
 _EVENT_OUTPUTS = {"gen_ai.content.completion": "gen_ai.completion"}
@@ -47,20 +46,10 @@ DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 _CONTENT_EVENTS = frozenset({DETAILS_EVENT, CHOICE_EVENT, *MESSAGE_EVENTS, *_EVENT_INPUTS, *_EVENT_OUTPUTS})
 
 
-def input_of(span: Span) -> Raw:
-    """Return what went into a step."""
-    found = _first(span.attributes, INPUTS)
-    if found is NOTHING:
-        found = _numbered(span.attributes, _NUMBERED_INPUT)
-    return found if found is not NOTHING or not span.events else input_of_events(span.events)
-
-
-def output_of(span: Span) -> Raw:
-    """Return what came out of a step."""
-    found = _first(span.attributes, OUTPUTS)
-    if found is NOTHING:
-        found = _numbered(span.attributes, _NUMBERED_OUTPUT)
-    return found if found is not NOTHING or not span.events else output_of_events(span.events)
+def content_of(attributes: Attributes, names: Sequence[str], numbered: tuple[str, ...]) -> Raw:
+    """Return the content that stands under one of the names, the first that is not empty, or under numbered ones."""
+    found = _first(attributes, names)
+    return _numbered(attributes, numbered) if found is NOTHING and numbered else found
 
 
 def input_of_events(events: Sequence[SpanEvent]) -> Raw:
@@ -71,7 +60,7 @@ def input_of_events(events: Sequence[SpanEvent]) -> Raw:
             if found is not NOTHING:
                 return found
     messages = [_message(event.attributes, MESSAGE_EVENTS[event.name]) for event in events if event.name in MESSAGE_EVENTS]
-    return as_json(messages) if messages else NOTHING
+    return raw(messages) if messages else NOTHING
 
 
 def output_of_events(events: Sequence[SpanEvent]) -> Raw:
@@ -82,17 +71,12 @@ def output_of_events(events: Sequence[SpanEvent]) -> Raw:
             if found is not NOTHING:
                 return found
     messages = [_message(event.attributes, "assistant") for event in events if event.name == CHOICE_EVENT]
-    return as_json(messages) if messages else NOTHING
+    return raw(messages) if messages else NOTHING
 
 
 def is_content(name: str) -> bool:
     """Say whether an event carries content, so that it is not kept as an event too."""
     return name in _CONTENT_EVENTS
-
-
-def without_content(attributes: Attributes) -> Attributes:
-    """Return the attributes that are not kept as input or output of the step."""
-    return {name: value for name, value in attributes.items() if name not in _TAKEN and not name.startswith(_PREFIXES)}
 
 
 def as_json(value: Any) -> Raw:
@@ -127,7 +111,7 @@ def _numbered(attributes: Attributes, prefixes: tuple[str, ...]) -> Raw:
         match = _NUMBERED.fullmatch(name) if name.startswith(prefixes) else None
         if match is not None:
             messages.setdefault(int(match[1]), {})[match[2].removeprefix("message.")] = value
-    return as_json([messages[place] for place in sorted(messages)]) if messages else NOTHING
+    return raw([messages[place] for place in sorted(messages)]) if messages else NOTHING
 
 
 def _message(attributes: Attributes, role: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -69,6 +69,11 @@ def user_of(attributes: Attributes) -> str | None:
     return first_text(attributes, USER)
 
 
+def session_of(attributes: Attributes) -> str | None:
+    """Return the session or conversation that a span names."""
+    return first_text(attributes, SESSION)
+
+
 def trigger_of(span: Span) -> str | None:
     """Return what set a root span off, where its kind tells."""
     return first_text(span.attributes, ("faas.trigger",)) or _TRIGGERS.get(span.kind)
@@ -81,21 +86,17 @@ def context_of(spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> Cont
     """
     downwards = sorted(spans.values(), key=lambda span: (span.parent_id in spans, span.start or 0))
     root = downwards[0]
+    said: Attributes = {}
+    for span in reversed(downwards):
+        said.update(span.attributes)
     ai = [span for span in downwards if span.span_id in kinds]
     agents = [span for span in ai if kinds[span.span_id] == "agent"] or ai
-    tags: dict[str, Any] = {}
-    for span in reversed(ai):
-        tags.update((name, value) for name, value in span.attributes.items() if name.startswith(_TAGS))
     return Context(
-        workflow=_first(named_workflow(span) for span in ai),
-        agent=_first(agent_of(span, kinds[span.span_id]) for span in agents),
-        user=_first(user_of(span.attributes) for span in downwards),
-        session=_first(first_text(span.attributes, SESSION) for span in downwards),
-        environment=first_text(root.attributes, ENVIRONMENT) or first_text(root.resource, ENVIRONMENT),
-        release=first_text(root.attributes, ("langfuse.release",)) or first_text(root.resource, RELEASE),
-        tags=tags,
+        workflow=next((named for span in ai if (named := named_workflow(span)) is not None), None),
+        agent=next((agent for span in agents if (agent := agent_of(span, kinds[span.span_id])) is not None), None),
+        user=user_of(said),
+        session=session_of(said),
+        environment=first_text(said, ENVIRONMENT) or first_text(root.resource, ENVIRONMENT),
+        release=first_text(said, ("langfuse.release",)) or first_text(root.resource, RELEASE),
+        tags={name: value for name, value in said.items() if name.startswith(_TAGS)} if ai else {},
     )
-
-
-def _first(found: Iterator[str | None]) -> str | None:
-    return next((value for value in found if value is not None), None)

@@ -65,7 +65,9 @@ def exception_of(attributes: Attributes, at: int | None) -> Failure:
 
 def errors_of(spans: Mapping[str, Span]) -> Iterator[tuple[Span, Failure]]:
     """Return the failures of one trace's spans, without the spans that only repeat what another one says."""
-    found = [(span, failure) for span in spans.values() for failure in failures_of(span)]
+    found = [(span, failure) for span in spans.values() if span.events or has_failed(span) for failure in failures_of(span)]
+    if not found:
+        return
     telling = {span.span_id for span, failure in found if failure.message}
     above = {span.span_id for one in telling for span in ancestors(spans[one], spans)}
     for span, failure in sorted(found, key=lambda pair: not pair[1].message):

@@ -32,7 +32,7 @@ _KINDS = (
 # of model calls before there were operations
 _MODEL_MARKS = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.type")
 
-_FAMILIES = (
+FAMILIES = (
     "gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.", "ai.", "logfire.", "input.", "output.", "embedding.",
     "pydantic_ai.", "operation.cost",
 )  # fmt: skip
@@ -50,11 +50,6 @@ def kind_of(span: Span) -> StepKind:
     if OPERATION not in attributes and any(mark in attributes for mark in _MODEL_MARKS):
         return "llm"
     return "other"
-
-
-def is_plain(attributes: Attributes) -> bool:
-    """Say whether a span is of no AI dialect: of such only what every span has is read."""
-    return not any(name.startswith(_FAMILIES) for name in attributes)
 
 
 def _vercel(operation: str) -> StepKind:

@@ -9,6 +9,7 @@ from flask import Response
 
 from pilothouse.sdk import ApiBlueprint, Invalid, NotFound, now, read_body
 from pilothouse_otel import agents, langfuse, observations
+from pilothouse_otel.cleaning import scrub
 from pilothouse_otel.door import Door, submit
 from pilothouse_otel.limits import MOST_BYTES
 from pilothouse_otel.spans import Refused
@@ -108,7 +109,7 @@ def take_batch() -> Verdicts:
     executions, observations steps, generations token usage, scores events. Answers 207 with a verdict for each event.
     """
     batch = langfuse.read_batch(langfuse.decode(read_body(MOST_BYTES)), now())
-    submit(observations.translate(batch))
+    submit(scrub(observations.translate(batch)))
     return Verdicts(
         [verdict for verdict in batch.verdicts if verdict.status == 201],  # noqa: PLR2004 - created
         [verdict for verdict in batch.verdicts if verdict.status != 201],  # noqa: PLR2004
@@ -122,7 +123,7 @@ def add_score() -> Score:
         score = langfuse.score_of(body if isinstance(body, dict) else {}, now())
     except ValueError as fault:
         raise Invalid(str(fault)) from None
-    submit([(0, score)])
+    submit(scrub([(0, score)]))
     return Score(score.id)
 
 
@@ -133,6 +134,6 @@ def take_agent_traces() -> Response:
     items. What cannot be read is passed over; the exporter does not look at the answer.
     """
     refused = Refused()
-    submit(agents.translate(langfuse.decode(read_body(MOST_BYTES)), now(), refused), refused)
+    submit(scrub(agents.translate(langfuse.decode(read_body(MOST_BYTES)), now(), refused)), refused)
     told = {"rejected": refused.count, "message": refused.reason} if refused.count else {}
     return Response(msgspec.json.encode(told), content_type="application/json")

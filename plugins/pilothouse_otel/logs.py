@@ -13,7 +13,7 @@ import msgspec
 
 from pilothouse.sdk import DAY, Error, EventSignal, Signal, Step, raw
 from pilothouse_otel.content import input_of_events, is_content, output_of_events
-from pilothouse_otel.context import ENVIRONMENT, RELEASE, SESSION, user_of
+from pilothouse_otel.context import ENVIRONMENT, RELEASE, session_of, user_of
 from pilothouse_otel.failures import EXCEPTION_EVENT, error_id, exception_of, severity_of
 from pilothouse_otel.limits import LONGEST_MESSAGE, LONGEST_NAME
 from pilothouse_otel.spans import SAMPLED, LogRecord, Refused, SpanEvent
@@ -87,7 +87,7 @@ def _event(record: LogRecord, name: str) -> EventSignal:
         name=name,
         component=first_text(record.resource, ("service.name",)),
         user=user_of(record.attributes),
-        session=first_text(record.attributes, SESSION),
+        session=session_of(record.attributes),
         ok=record.severity < ERROR_LEVEL,
         at=record.at,
         properties=raw(properties),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.sdk import Execution, Signal, Status, parse_id, raw
+from pilothouse.sdk import NOTHING, Execution, Signal, Status, parse_id, raw
 from pilothouse_otel import service
 from pilothouse_otel.calls import usages_of
 from pilothouse_otel.content import as_json
@@ -19,7 +19,6 @@ from pilothouse_otel.spans import ERROR, NO_STATUS, Span
 from pilothouse_otel.traces import Item, kinds_of, parts_of
 from pilothouse_otel.values import first_text, moment
 
-NOTHING = msgspec.Raw()
 # What is remembered of an observation and of a trace; content is kept where it is shown, and nowhere else.
 REMEMBERED = frozenset({
     "type", "name", "startTime", "endTime", "model", "usage", "usageDetails", "costDetails", "level", "statusMessage",

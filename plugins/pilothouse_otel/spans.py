@@ -29,8 +29,11 @@ class SpanEvent(msgspec.Struct, gc=False):
     attributes: Attributes
 
 
-class Span(msgspec.Struct, kw_only=True):
-    """One span. `end` is None while it runs; `place` is its place in the request."""
+class Span(msgspec.Struct, kw_only=True, gc=False):
+    """One span. `end` is None while it runs; `place` is its place in the request.
+
+    `shape` (a `shapes.Shape`) is what the names of its attributes tell, once they are clean.
+    """
 
     trace_id: str
     span_id: str
@@ -47,9 +50,10 @@ class Span(msgspec.Struct, kw_only=True):
     scope: str
     resource: Attributes
     place: int
+    shape: Any = None
 
 
-class LogRecord(msgspec.Struct, kw_only=True):
+class LogRecord(msgspec.Struct, kw_only=True, gc=False):
     """One log record; `severity` is OpenTelemetry's number, 1 to 24, 0 where it is not told."""
 
     trace_id: str | None

@@ -11,17 +11,24 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from pilothouse.sdk import DAY, EventSignal, Execution, Signal, Status, Step, StepKind, raw
+from pilothouse.sdk import DAY, NOTHING, EventSignal, Execution, Signal, Status, Step, StepKind, raw
 from pilothouse_otel.calls import call_id, usages_of, without_twins
-from pilothouse_otel.content import input_of, is_content, output_of, without_content
+from pilothouse_otel.content import (
+    NUMBERED_INPUT,
+    NUMBERED_OUTPUT,
+    content_of,
+    input_of_events,
+    is_content,
+    output_of_events,
+)
 from pilothouse_otel.context import Context, context_of, trigger_of, workflow_of_root
 from pilothouse_otel.failures import EXCEPTION_EVENT, errors_of, has_failed, make_error
-from pilothouse_otel.kinds import is_log, is_pending, is_plain, kind_of
+from pilothouse_otel.kinds import is_log, is_pending, kind_of
 from pilothouse_otel.limits import LONGEST_NAME
-from pilothouse_otel.spans import CONSUMER, KINDS, REMOTE, REMOTE_KNOWN, SERVER, Refused, Span
+from pilothouse_otel.shapes import Shape, note_shapes
+from pilothouse_otel.spans import CONSUMER, KINDS, REMOTE, REMOTE_KNOWN, SERVER, Attributes, Refused, Span
 from pilothouse_otel.values import cut, first_text
 
-NOTHING = msgspec.Raw()
 PENDING_PARENT = "logfire.pending_parent_id"
 PENDING_SUFFIX = " (pending)"
 NO_SPAN = "0" * 16
@@ -55,8 +62,9 @@ def translate(spans: Iterable[Span], now: int, refused: Refused) -> list[Item]:
 
 
 def kinds_of(spans: Spans) -> dict[str, StepKind]:
-    """Return the kinds of those spans that are of an AI dialect."""
-    return {key: kind_of(span) for key, span in spans.items() if not is_plain(span.attributes)}
+    """Return the kinds of those spans that are of an AI dialect. Works out the shape of each span."""
+    note_shapes(spans.values())
+    return {key: kind_of(span) for key, span in spans.items() if not span.shape.plain}
 
 
 def parts_of(spans: Spans, kinds: Mapping[str, StepKind], context: Context) -> Iterator[Item]:
@@ -102,8 +110,8 @@ def _finished(span: Span, context: Context) -> Execution:
         session=context.session,
         environment=context.environment,
         release=context.release,
-        input=input_of(span),
-        output=output_of(span),
+        input=_input(span),
+        output=_output(span),
         attributes=_run_attributes(span, context),
     )
 
@@ -129,7 +137,7 @@ def _run_attributes(span: Span, context: Context) -> msgspec.Raw:
 
 
 def _step(span: Span, kind: StepKind | None) -> Step:
-    """Make the step of a span; `kind` is None for a span of no AI dialect, in which no content is looked for."""
+    """Make the step of a span; `kind` is None for a span of no AI dialect."""
     return Step(
         id=span.span_id,
         execution_id=span.trace_id,
@@ -139,14 +147,30 @@ def _step(span: Span, kind: StepKind | None) -> Step:
         status=_status(span),
         started_at=span.start,
         finished_at=_end(span),
-        input=NOTHING if kind is None else input_of(span),
-        output=NOTHING if kind is None else output_of(span),
-        attributes=_step_attributes(span, plain=kind is None),
+        input=_input(span),
+        output=_output(span),
+        attributes=_step_attributes(span),
     )
 
 
-def _step_attributes(span: Span, *, plain: bool) -> msgspec.Raw:
-    attributes = dict(span.attributes) if plain else without_content(span.attributes)
+def _input(span: Span) -> msgspec.Raw:
+    shape: Shape = span.shape
+    if shape.plain:
+        return NOTHING
+    found = content_of(span.attributes, shape.inputs, NUMBERED_INPUT if shape.numbered_input else ())
+    return input_of_events(span.events) if found is NOTHING and span.events else found
+
+
+def _output(span: Span) -> msgspec.Raw:
+    shape: Shape = span.shape
+    if shape.plain:
+        return NOTHING
+    found = content_of(span.attributes, shape.outputs, NUMBERED_OUTPUT if shape.numbered_output else ())
+    return output_of_events(span.events) if found is NOTHING and span.events else found
+
+
+def _step_attributes(span: Span) -> msgspec.Raw:
+    attributes = _rest(span)
     attributes["otel.scope.name"] = span.scope
     if 0 < span.kind < len(KINDS):
         attributes["otel.span.kind"] = KINDS[span.kind]
@@ -161,6 +185,11 @@ def _step_attributes(span: Span, *, plain: bool) -> msgspec.Raw:
         if events:
             attributes["otel.events"] = events
     return raw(attributes)
+
+
+def _rest(span: Span) -> Attributes:
+    """Return the attributes that are kept as such: content is not kept a second time."""
+    return {name: span.attributes[name] for name in span.shape.rest}
 
 
 def _status(span: Span) -> Status:
@@ -182,7 +211,7 @@ def _pending(span: Span) -> Iterator[Item]:
     parent = above if isinstance(above, str) and len(above) == len(NO_SPAN) and above != NO_SPAN else None
     name = span.name.removesuffix(PENDING_SUFFIX)
     running = msgspec.structs.replace(span, name=name, span_id=real, parent_id=parent, end=None, events=[])
-    kinds = {} if is_plain(span.attributes) else {real: kind_of(running)}
+    kinds = kinds_of({real: running})
     context = context_of({real: running}, kinds)
     report = _finished(running, context) if parent is None else _running(running, context)
     yield span.place, report
@@ -191,6 +220,7 @@ def _pending(span: Span) -> Iterator[Item]:
 
 def _event(span: Span, context: Context) -> EventSignal:
     """Make the event of a span that only notes that something happened."""
+    rest = _rest(span)
     return EventSignal(
         id=call_id(span),
         name=cut(span.name, LONGEST_NAME) or UNNAMED,
@@ -199,7 +229,7 @@ def _event(span: Span, context: Context) -> EventSignal:
         session=context.session,
         ok=not has_failed(span),
         at=span.start,
-        properties=raw({**without_content(span.attributes), "execution_id": span.trace_id, "step_id": span.span_id}),
+        properties=raw({**rest, "execution_id": span.trace_id, "step_id": span.span_id}),
     )
 
 

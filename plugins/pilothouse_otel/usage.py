@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -47,11 +47,11 @@ _REASONING = (
 )  # fmt: skip
 _CACHE_WRITE_1H = ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",)
 _COST = ("operation.cost", "gen_ai.usage.cost", "llm.cost.total")
-ANSWERED = (
+_ANSWERED = (
     "gen_ai.response.model", "llm.response.model_name", "ai.response.model", "langfuse.observation.model.name",
     "llm.model_name", "embedding.model_name",
 )  # fmt: skip
-ASKED = (
+_ASKED = (
     "gen_ai.request.model", "llm.request.model_name", "ai.model.id", "model_name",
     "traceloop.association.properties.ls_model_name",
 )  # fmt: skip
@@ -80,15 +80,54 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         return self.prompt + self.completion
 
 
-def usage_of(attributes: Attributes) -> Usage | None:
+class Fields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which of the names above a set of attribute names has, each row in its order."""
+
+    prompt: tuple[str, ...]
+    completion: tuple[str, ...]
+    total: tuple[str, ...]
+    cached: tuple[str, ...]
+    cache_write: tuple[str, ...]
+    cache_write_1h: tuple[str, ...]
+    reasoning: tuple[str, ...]
+    cost: tuple[str, ...]
+    answered: tuple[str, ...]
+    asked: tuple[str, ...]
+    provider: tuple[str, ...]
+    response: tuple[str, ...]
+    tier: tuple[str, ...]
+    langfuse: bool
+
+    @property
+    def reported(self) -> bool:
+        """Say whether any of the names is one of usage."""
+        return bool(self.langfuse or self.prompt or self.completion or self.total)
+
+
+def fields_of(names: Sequence[str]) -> Fields:
+    """Work out which of the names above are there."""
+    there = frozenset(names)
+
+    def present(row: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in row if name in there)
+
+    return Fields(
+        prompt=present(_PROMPT), completion=present(_COMPLETION), total=present(_TOTAL), cached=present(_CACHED),
+        cache_write=present(_CACHE_WRITE), cache_write_1h=present(_CACHE_WRITE_1H), reasoning=present(_REASONING),
+        cost=present(_COST), answered=present(_ANSWERED), asked=present(_ASKED), provider=present(_PROVIDER),
+        response=present(_RESPONSE), tier=present(_TIER), langfuse=LANGFUSE_USAGE in there,
+    )  # fmt: skip
+
+
+def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
     """Return the usage that a span reports; None where it reports none."""
-    if LANGFUSE_USAGE in attributes:
+    if fields.langfuse:
         found = usage_of_details(_object(attributes[LANGFUSE_USAGE]), "langfuse")
         if found is not None:
             return msgspec.structs.replace(found, cost=_cost_of_details(attributes, found))
-    prompt, source = _pick(attributes, _PROMPT)
-    completion, other = _pick(attributes, _COMPLETION)
-    total, of_total = _pick(attributes, _TOTAL)
+    prompt, source = _pick(attributes, fields.prompt, _PROMPT)
+    completion, other = _pick(attributes, fields.completion, _COMPLETION)
+    total, of_total = _pick(attributes, fields.total, _TOTAL)
     if prompt is None and completion is None and total is None:
         return None
     if prompt is None and total is not None:
@@ -98,11 +137,11 @@ def usage_of(attributes: Attributes) -> Usage | None:
             source=source or other or of_total,
             prompt=prompt or 0,
             completion=completion or 0,
-            cached=first_whole(attributes, _CACHED),
-            cache_write=first_whole(attributes, _CACHE_WRITE),
-            cache_write_1h=first_whole(attributes, _CACHE_WRITE_1H),
-            reasoning=first_whole(attributes, _REASONING),
-            cost=cost_text(first_amount(attributes, _COST), (prompt or 0) + (completion or 0)),
+            cached=first_whole(attributes, fields.cached),
+            cache_write=first_whole(attributes, fields.cache_write),
+            cache_write_1h=first_whole(attributes, fields.cache_write_1h),
+            reasoning=first_whole(attributes, fields.reasoning),
+            cost=cost_text(first_amount(attributes, fields.cost), (prompt or 0) + (completion or 0)),
         )
     )
 
@@ -110,11 +149,14 @@ def usage_of(attributes: Attributes) -> Usage | None:
 def complete(usage: Usage) -> Usage:
     """Make the whole hold its parts: where they are more than it, the source counted them beside it."""
     parts = (usage.cached or 0) + (usage.cache_write or 0)
+    hour, reasoning = usage.cache_write_1h or 0, usage.reasoning or 0
+    if parts <= usage.prompt and reasoning <= usage.completion and hour <= (usage.cache_write or 0):
+        return usage
     return msgspec.structs.replace(
         usage,
         prompt=usage.prompt + parts if parts > usage.prompt else usage.prompt,
-        completion=usage.completion + usage.reasoning if (usage.reasoning or 0) > usage.completion else usage.completion,  # type: ignore[operator]
-        cache_write_1h=min(usage.cache_write_1h, usage.cache_write or 0) if usage.cache_write_1h is not None else None,
+        completion=usage.completion + reasoning if reasoning > usage.completion else usage.completion,
+        cache_write_1h=min(hour, usage.cache_write or 0),
     )
 
 
@@ -202,29 +244,29 @@ def first_amount(attributes: Attributes, names: Sequence[str]) -> float | None:
     return next((found for name in names if (found := amount(attributes.get(name))) is not None), None)
 
 
-def model_of(attributes: Attributes) -> tuple[str, str | None]:
+def model_of(attributes: Attributes, fields: Fields) -> tuple[str, str | None]:
     """Return the model that answered, else the one that was asked for, and the latter where it differs."""
-    asked = first_text(attributes, ASKED)
-    answered = first_text(attributes, ANSWERED)
+    asked = first_text(attributes, fields.asked)
+    answered = first_text(attributes, fields.answered)
     return answered or asked or UNKNOWN_MODEL, asked if asked != answered and answered is not None else None
 
 
-def provider_of(attributes: Attributes) -> str | None:
+def provider_of(attributes: Attributes, fields: Fields) -> str | None:
     """Return the provider in lower case; the AI SDK adds the interface to it (`openai.chat`)."""
-    found = first_text(attributes, _PROVIDER)
+    found = first_text(attributes, fields.provider)
     if found is None:
         return None
     return found.lower().partition(".")[0] if "ai.operationId" in attributes else found.lower()
 
 
-def tier_of(attributes: Attributes) -> str | None:
+def tier_of(attributes: Attributes, fields: Fields) -> str | None:
     """Return the service tier that answered."""
-    return first_text(attributes, _TIER)
+    return first_text(attributes, fields.tier)
 
 
-def response_of(attributes: Attributes) -> str | None:
+def response_of(attributes: Attributes, fields: Fields) -> str | None:
     """Return the provider's id of the answer; OpenInference has it inside of the answer only."""
-    found = first_text(attributes, _RESPONSE)
+    found = first_text(attributes, fields.response)
     body = attributes.get("output.value")
     if found is None and isinstance(body, str) and body.startswith("{") and "openinference.span.kind" in attributes:
         answer = _object(body)
@@ -232,12 +274,11 @@ def response_of(attributes: Attributes) -> str | None:
     return found
 
 
-def _pick(attributes: Attributes, names: Mapping[str, str]) -> tuple[int | None, str]:
-    for name, source in names.items():
-        if name in attributes:
-            count = whole(attributes[name])
-            if count is not None:
-                return count, source
+def _pick(attributes: Attributes, names: Sequence[str], sources: Mapping[str, str]) -> tuple[int | None, str]:
+    for name in names:
+        count = whole(attributes[name])
+        if count is not None:
+            return count, sources[name]
     return None, ""
 
 

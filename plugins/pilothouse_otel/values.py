@@ -58,10 +58,11 @@ def first_text(attributes: Mapping[str, Any], names: Sequence[str], longest: int
     """Return the first of the attributes that is there, as text; empty ones count as absent."""
     for name in names:
         value = attributes.get(name)
-        if value is not None and value != "":
-            text = value if isinstance(value, str) else str(value)
-            if stripped := text.strip():
-                return cut(stripped, longest)
+        if value is None:
+            continue
+        text = (value if type(value) is str else str(value)).strip()
+        if text:
+            return text if len(text) <= longest else cut(text, longest)
     return None
 
 
