@@ -8,16 +8,18 @@ from pathlib import Path
 from flask import Blueprint
 
 from pilothouse.sdk import (
+    AdminView,
     BeatEntry,
     EventSink,
     Manifest,
     Model,
+    NavItem,
     Permission,
     Task,
     hookimpl,
     roles_from,
 )
-from pilothouse_notifications import api, recorder, tasks
+from pilothouse_notifications import api, recorder, tasks, unsubscribing, views
 from pilothouse_notifications.models import MODELS
 from pilothouse_notifications.permissions import CHANGE, DELIVERIES, MANAGE, VIEW
 
@@ -52,9 +54,22 @@ def pilothouse_permissions() -> Iterable[Permission]:
 
 
 @hookimpl
+def pilothouse_admin_views() -> Iterable[AdminView]:
+    """Return the pages."""
+    return [AdminView("notifications", views.NotificationsView, VIEW)]
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the entry of the sidebar; the bell shows its count."""
+    badge = views.unread_badge
+    return [NavItem("Notifications", "notifications.index", VIEW, "Monitor", 40, "bell", "n", badge, personal=True)]
+
+
+@hookimpl
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
     """Return the endpoints."""
-    return [api.blueprint()]
+    return [api.blueprint(), unsubscribing.blueprint()]
 
 
 @hookimpl

@@ -82,7 +82,7 @@ def unread_count(user_id: str) -> int:
 def unread_by_kind(user_id: str) -> dict[str, int]:
     """Return the unread counts by group."""
     unread = select(Notification.kind, func.count()).where(Notification.user_id == user_id, Notification.read_at.is_(None))
-    return {kind: number for kind, number in db.session().execute(unread.group_by(Notification.kind))}
+    return {row.kind: int(row[1]) for row in db.session().execute(unread.group_by(Notification.kind))}
 
 
 def channels() -> list[Channel]:

@@ -98,5 +98,6 @@ def _by_apprise(channel: Channel, message: Message) -> Outcome:
 
 def test_message(name: str) -> Message:
     """Return a message that tries a channel out."""
-    told = Told(f"A test from Pilothouse to {name}", "This channel works.", "notifications.test", "system", 1, "/notifications/", "Open")
+    title = f"A test from Pilothouse to {name}"
+    told = Told(title, "This channel works.", "notifications.test", "system", 1, "/notifications/", "Open")
     return Message(new_id(), told, "info", "null", now())
