@@ -21,7 +21,6 @@ from pilothouse.sdk import (
     current_principal,
     now,
     page_of,
-    parse_id,
     read_cursor,
     read_period,
     require,
@@ -49,7 +48,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     workflow: str | None = None
     agent: str | None = None
     environment: str | None = None
-    q: str | None = None
+    q: Annotated[str, msgspec.Meta(max_length=255)] | None = None
     since: Moment | None = None
     until: Moment | None = None
     range: str | None = None
@@ -251,19 +250,24 @@ def create(body: dict[str, Any]) -> ExecutionDetail:
 
     `started_at` and `finished_at` are filled in with the server's time where the status calls for them.
     """
-    body = {"id": make_id(), **body}
-    _submit(_with_times(body))
-    return show(str(body["id"]))
+    report = {**body, "id": make_id() if body.get("id") is None else body["id"]}
+    _submit(_with_times(report))
+    return show(str(report["id"]))
 
 
 def change(execution_id: str, body: dict[str, Any]) -> ExecutionDetail:
-    """Report more about an execution: any fields of the `execution` signal. A final status is never undone."""
+    """Change an execution: any fields of the `execution` signal.
+
+    What is given replaces what was reported, now and later; a final status is never undone.
+    """
     row = queries.get(execution_id)
     if body.get("id", execution_id) != execution_id:
         raise Invalid.field("id", "cannot be changed")
-    status = row.status if row.status != "lost" else "running"
-    report = {"workflow": row.workflow, "status": status, **body, "id": execution_id}
-    _submit(_with_times(report, row.started_at, row.finished_at))
+    if "status" in body:
+        body = _with_times(body, row.started_at, row.finished_at)
+    known = {"workflow": row.workflow} if row.workflow is not None else {}
+    status = "running" if row.status == "lost" else row.status
+    _submit({**known, "status": status, **body, "id": execution_id}, edit=True)
     return show(execution_id)
 
 
@@ -280,33 +284,27 @@ def rerun(execution_id: str, body: Reason) -> CommandRecord:
 
 
 def _with_times(body: dict[str, Any], started_at: int | None = None, finished_at: int | None = None) -> dict[str, Any]:
-    at = now()
+    """Fill in when it started and finished where the status says that it did, and nobody said when."""
     status = body.get("status")
-    if status not in {None, "queued"} and body.get("started_at") is None and started_at is None:
-        body["started_at"] = at
-    if status in FINAL and body.get("finished_at") is None and finished_at is None:
-        body["finished_at"] = at
-    return body
+    begun = isinstance(status, str) and status != "queued"
+    filled = {}
+    if begun and body.get("started_at") is None and started_at is None:
+        filled["started_at"] = now()
+    if begun and status in FINAL and body.get("finished_at") is None and finished_at is None:
+        filled["finished_at"] = now()
+    return {**body, **filled}
 
 
-def _submit(body: dict[str, Any]) -> None:
+def _submit(body: dict[str, Any], *, edit: bool = False) -> None:
     """Send one execution through ingest, as every other source does. Raises Invalid with every wrong field."""
-    parse_id_of(body)
     principal = current_principal()
     items, outcome = runtime().reader.read_json(msgspec.json.encode({"signals": [{**body, "type": "execution"}]}))
     if not outcome.rejected:
-        outcome = runtime().ingest.submit(items, Source(principal.token_id if principal else None, "api"), outcome)
+        source = Source(principal.token_id if principal else None, "api", edit)
+        outcome = runtime().ingest.submit(items, source, outcome)
     if outcome.rejected:
         errors = outcome.rejected[0].errors
         raise Invalid("; ".join(f"{error.path}: {error.message}" for error in errors), errors)
-
-
-def parse_id_of(body: dict[str, Any]) -> None:
-    """Check the id. Raises Invalid."""
-    try:
-        parse_id(body["id"])
-    except ValueError as fault:
-        raise Invalid.field("id", str(fault)) from None
 
 
 def _fields(row: Any) -> dict[str, Any]:
@@ -361,7 +359,7 @@ def _time(at: int | None) -> str | None:
 def _duration(row: Any) -> int | None:
     if row.started_at is None or row.finished_at is None:
         return None
-    return max(row.finished_at - row.started_at, 0)
+    return max(int(row.finished_at - row.started_at), 0)
 
 
 def _json(text: str | None) -> Any:

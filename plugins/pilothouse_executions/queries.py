@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
@@ -76,7 +77,7 @@ def stream(filters: Filters) -> Iterator[Row[Any]]:
         after = (rows[CHUNK - 1].sorted_at, rows[CHUNK - 1].id)
 
 
-def get(execution_id: str) -> Row[Any]:
+def get(execution_id: str) -> Any:
     """Return one execution with input and output. Raises NotFound."""
     statement = select(*LISTED, Execution.input, Execution.output).outerjoin(
         Workflow, Workflow.id == Execution.workflow_id
@@ -139,6 +140,8 @@ class Stats:
 def stats(period: Period, filters: Filters | None = None) -> Stats:
     """Return statistics of the executions that started in the period; roll-ups only, so exact to the minute."""
     filters = filters or Filters()
+    if filters.workflow is not None:
+        filters = replace(filters, workflow=_workflow_name(filters.workflow))
     by_status: dict[str, int] = {}
     for dimensions, entry in read_totals(COUNT, period.since, period.until).items():
         if _matches(dimensions, filters):
@@ -187,8 +190,8 @@ def _matches(dimensions: Sequence[str | None], filters: Filters) -> bool:
     return all(want is None or want == have for want, have in zip(wanted, dimensions, strict=True))
 
 
-def _listed(filters: Filters) -> Select[Any]:
-    statement = select(*LISTED).outerjoin(Workflow, Workflow.id == Execution.workflow_id)
+def _listed(filters: Filters) -> Select[*tuple[Any, ...]]:
+    statement: Select[*tuple[Any, ...]] = select(*LISTED).outerjoin(Workflow, Workflow.id == Execution.workflow_id)
     return statement.where(*_conditions(filters))
 
 
@@ -217,23 +220,37 @@ def _workflow_id(name_or_id: str) -> str:
     return db.session().scalar(statement) or ""
 
 
+def _workflow_name(name_or_id: str) -> str:
+    """Return a workflow's name by its name or its id."""
+    return db.session().scalar(select(Workflow.name).where(Workflow.id == name_or_id)) or name_or_id
+
+
 def _contains(text: str) -> ColumnElement[bool]:
     """Match a part of workflow, agent or id without regard to case.
 
     Names are searched in their short tables first, so that the big one is asked by equality on its indexes.
     """
-    pattern = f"%{_escaped(text.lower())}%"
-    names = select(Workflow.id).where(func.lower(Workflow.name).like(pattern, escape="\\"))
-    workflow_ids = list(db.session().scalars(names.limit(MOST_CANDIDATES)))
-    labels_ = select(ExecutionLabel.name).where(
-        ExecutionLabel.kind == "agent", func.lower(ExecutionLabel.name).like(pattern, escape="\\")
-    )
-    agents = list(db.session().scalars(labels_.limit(MOST_CANDIDATES)))
+    workflow_ids = _named_like(text, select(Workflow.name, Workflow.id), Workflow.name)
+    labelled = select(ExecutionLabel.name, ExecutionLabel.name.label("key")).where(ExecutionLabel.kind == "agent")
+    agents = _named_like(text, labelled, ExecutionLabel.name)
     return or_(
         Execution.workflow_id.in_(workflow_ids) if workflow_ids else false(),
         and_(Execution.agent.is_not(None), Execution.agent.in_(agents)) if agents else false(),
-        func.lower(Execution.id).like(pattern, escape="\\"),
+        _like(Execution.id, text),
     )
+
+
+def _named_like(text: str, statement: Any, name: Any) -> list[str]:
+    """Return the second column of those rows whose first one, the name, holds the text."""
+    if text.isascii():
+        return [row[1] for row in db.session().execute(statement.where(_like(name, text)).limit(MOST_CANDIDATES))]
+    # `lower` leaves other letters as they are, in SQLite always and in PostgreSQL by its locale
+    found = (row[1] for row in db.session().execute(statement) if text.casefold() in row[0].casefold())
+    return list(islice(found, MOST_CANDIDATES))
+
+
+def _like(column: Any, text: str) -> ColumnElement[bool]:
+    return func.lower(column).like(f"%{_escaped(text.lower())}%", escape="\\")
 
 
 def _escaped(text: str) -> str:

@@ -232,7 +232,7 @@ def _trimmed(base_url: str | None) -> str | None:
     return base_url.rstrip("/") if base_url else None
 
 
-def _facts(key: ProviderKey, principal: Principal) -> dict[str, str]:
+def _facts(key: ProviderKey, principal: Principal) -> dict[str, Any]:
     return {"key_id": key.id, "key_name": key.name, "service": key.service, "actor": principal.name or principal.id}
 
 
