@@ -1,0 +1,1 @@
+"""Sentry's SDKs: what they send becomes Pilothouse's signals."""
