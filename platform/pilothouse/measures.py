@@ -298,12 +298,16 @@ def horizon(resolution: Resolution) -> int:
 
 
 def _floored(bounds: Sequence[int]) -> list[int]:
-    """Move each bound down to where roll-ups of its age begin; the minute that still runs counts whole."""
+    """Move each bound down to where roll-ups of its age begin; the minute that still runs counts whole.
+
+    So does the last bucket of an old period: what happened within one day of long ago is not lost between two bounds.
+    """
     minutes, quarters, hours = horizon("minute"), horizon("quarter"), horizon("hour")
     sizes = ((minutes, clock.MINUTE), (quarters, QUARTER), (hours, clock.HOUR), (-(1 << 62), clock.DAY))
-    floored = [at - at % next(size for since, size in sizes if at >= since) for at in bounds]
-    if bounds[-1] > floored[-1] and bounds[-1] > clock.now() - clock.MINUTE:
-        floored[-1] += clock.MINUTE
+    steps = [next(size for since, size in sizes if at >= since) for at in bounds]
+    floored = [at - at % size for at, size in zip(bounds, steps, strict=True)]
+    if bounds[-1] > floored[-1] and (steps[-1] > clock.MINUTE or bounds[-1] > clock.now() - clock.MINUTE):
+        floored[-1] += steps[-1]
     return floored
 
 

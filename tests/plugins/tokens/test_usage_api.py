@@ -167,3 +167,10 @@ def test_a_page_costs_few_statements(api, usage):
         read(api, range="90d")
     assert len([s for s in statements if "measure" in s]) <= 2
     assert not any("token_usage" in s for s in statements)
+
+
+def test_hours_of_long_ago_are_found_by_their_day(api, usage):
+    at = 1_700_158_667_000  # 2023-11-16 18:17:47 UTC
+    api.send(usage("u1", at=at), usage("u2", at=at + 2 * HOUR))
+    found = read(api, since=to_rfc3339(at - HOUR), until=to_rfc3339(at + 3 * HOUR))
+    assert found["totals"]["calls"] == sum(point["calls"] for point in found["series"]) == 2
