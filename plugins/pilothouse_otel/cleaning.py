@@ -73,11 +73,12 @@ class _Swaps:
         self._by_text: dict[str, str] = {}
 
     def collect(self, attributes: Attributes) -> None:
-        """Take note of the names and texts of attributes."""
+        """Take note of the names and texts of attributes; the providers' ids, which may look like anything, stay."""
         self._names.update(attributes)
-        for value in attributes.values():
+        for name, value in attributes.items():
             if type(value) is str:
-                self.texts.add(value)
+                if name not in RESPONSE_IDS:
+                    self.texts.add(value)
             elif type(value) is dict:
                 self.collect(value)
             elif type(value) is list:
