@@ -44,7 +44,7 @@ LONGEST_BREAK = HOUR
 MAILED = 200  # deliveries that one look takes: what is due for one person goes as one mail
 UNKNOWN = "Nobody knows whether the mail left: the worker ended, or the connection broke, before the server's answer."
 
-COLUMNS = (
+COLUMNS: tuple[Any, ...] = (
     Delivery.id, Delivery.notice_id, Delivery.user_id, Delivery.lane, Delivery.count, Delivery.attempts, Delivery.due_at,
     Delivery.created_at, StoredNotice.category, StoredNotice.kind, StoredNotice.type, StoredNotice.title,
     StoredNotice.message, StoredNotice.action_url, StoredNotice.action_label, StoredNotice.payload,
@@ -124,7 +124,7 @@ def _message(row: Row[Any]) -> Message:
     return Message(row.id, _told(row), row.type, row.payload, row.created_at)
 
 
-def _told(row: Row[Any]) -> Told:
+def _told(row: Any) -> Told:
     return Told(row.title, row.message, row.category, row.kind, row.count, row.action_url, row.action_label)
 
 
@@ -180,7 +180,8 @@ def _mail_some() -> bool:
 def _still_wanted(person: str, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     """Leave out what the person switched off since it was held."""
     choices = preferences.of_person(person)
-    wanted, muted = [], []
+    wanted: list[Row[Any]] = []
+    muted: list[Row[Any]] = []
     for row in rows:
         category = categories.find(row.category)
         (wanted if category is None or choices.wants(category, "email") else muted).append(row)

@@ -10,12 +10,12 @@ from sqlalchemy import Row, Select, func, or_, select, tuple_
 from pilothouse.sdk import NotFound, Principal, User, db
 from pilothouse_notifications.models import Channel, Delivery, Notification, StoredNotice
 
-SHOWN = (
+SHOWN: tuple[Any, ...] = (
     Notification.id, Notification.user_id, Notification.notice_id, Notification.kind, Notification.count,
     Notification.read_at, Notification.created_at, StoredNotice.category, StoredNotice.type, StoredNotice.title,
     StoredNotice.message, StoredNotice.action_url, StoredNotice.action_label,
 )  # fmt: skip
-DELIVERED = (
+DELIVERED: tuple[Any, ...] = (
     Delivery.id, Delivery.notice_id, Delivery.lane, Delivery.user_id, Delivery.notification_id, Delivery.status,
     Delivery.attempts, Delivery.error, Delivery.count, Delivery.due_at, Delivery.at, Delivery.created_at,
     StoredNotice.category, StoredNotice.title, StoredNotice.told, StoredNotice.event_id,
@@ -55,7 +55,7 @@ def newer(user_id: str, filters: Filters, limit: int, before: tuple[int, str]) -
 
 
 def _mine(user_id: str, filters: Filters) -> Select[Any]:
-    statement = select(*SHOWN).join(StoredNotice, StoredNotice.id == Notification.notice_id)
+    statement: Select[Any] = select(*SHOWN).join(StoredNotice, StoredNotice.id == Notification.notice_id)
     statement = statement.where(Notification.user_id == user_id)
     if filters.unread is not None:
         is_unread = Notification.read_at.is_(None)
@@ -132,5 +132,5 @@ def delivery(delivery_id: str) -> Row[Any]:
 
 
 def _delivered() -> Select[Any]:
-    statement = select(*DELIVERED).join(StoredNotice, StoredNotice.id == Delivery.notice_id)
+    statement: Select[Any] = select(*DELIVERED).join(StoredNotice, StoredNotice.id == Delivery.notice_id)
     return statement.outerjoin(Channel, Channel.id == Delivery.lane).outerjoin(User, User.id == Delivery.user_id)

@@ -236,7 +236,7 @@ def _tell_channels(telling: _Telling) -> None:
         due_at, waits = now(), None
         last = _last_delivery(telling, channel.id)
         if last is not None and last.status == HELD and last.attempts == 0:
-            session.execute(update(Delivery).where(Delivery.id == last.id).values(count=last.count + notice.count))
+            session.execute(update(Delivery).where(Delivery.id == last.id).values(count=Delivery.count + notice.count))
             rows = [_way(notice, channel.id, None, None, status=FOLDED, error="Counted with an equal one.", due_at=None)]
         else:
             if last is not None:
@@ -250,7 +250,7 @@ def _last_delivery(telling: _Telling, lane: str) -> Row[Any] | None:
     """Return the last delivery of equal notices within the channel's window."""
     if not telling.earlier:
         return None
-    columns = (Delivery.id, Delivery.status, Delivery.attempts, Delivery.count, Delivery.created_at)
+    columns: tuple[Any, ...] = (Delivery.id, Delivery.status, Delivery.attempts, Delivery.count, Delivery.created_at)
     same = select(*columns).where(
         Delivery.notice_id.in_(telling.earlier), Delivery.lane == lane, Delivery.status.in_((SENT, HELD)),
         Delivery.created_at > now() - CHANNEL_WINDOW,

@@ -197,6 +197,7 @@ def test_apprise_reaches_known_services_only(api, url):
     assert answer.status_code == 422
 
 
+@pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")  # a library of Apprise's asks for it
 def test_an_apprise_address_is_sealed_and_shown_by_its_kind_only(api):
     url = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/"
     made = api.post("/api/notifications/channels", json={"name": "Slack", "kind": "apprise", "url": url})
