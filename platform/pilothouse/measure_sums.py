@@ -103,8 +103,8 @@ class Sum:
 
     def rolled(self) -> Rolled:
         """Write the sum; a measure has a distribution or different things, never both."""
-        sketch = (self.things or self.sketch or Histogram()).write()
-        return self.count, _packed(self.total), sketch or None
+        sketch = self.things or self.sketch
+        return self.count, _packed(self.total), (sketch.write() or None) if sketch else None
 
 
 def percentile(sketch: Histogram | None, fraction: float) -> float | None:

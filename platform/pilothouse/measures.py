@@ -87,9 +87,13 @@ class Deltas:
         entry.things.add(hash_of(thing))
 
     def merge(self, other: Deltas) -> None:
-        """Take over what another one collected."""
+        """Take over what another one collected, which is not to be used any more."""
         for key, entry in other._sums.items():
-            self._sums.setdefault(key, Sum()).merge(entry)
+            known = self._sums.get(key)
+            if known is None:
+                self._sums[key] = entry
+            else:
+                known.merge(entry)
 
     def write(self, connection: Connection) -> None:
         """Append the collected sums; those that cancelled out leave nothing."""
