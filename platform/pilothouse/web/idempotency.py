@@ -27,7 +27,7 @@ from pilothouse.web.bodies import API_LIMIT, read_body
 KEPT = clock.DAY
 LONGEST_KEY = 255
 CLAIMED = 0  # the status of a row whose answer is still being worked out; no other transaction ever sees it
-_SECRET = re.compile(rb'"([a-z_]*_)?(token|secret)"\s*:\s*"')  # what answers call the secrets that they show
+_SECRET = re.compile(rb'"([a-z_]*_)?(token|secret|link)"\s*:\s*"')  # what answers call the secrets that they show
 
 
 class IdempotentAnswer(Model):

@@ -100,7 +100,7 @@ def received() -> Iterator[Callable[[], list[Any]]]:
     server.start()
 
     def read() -> list[Any]:
-        return list(taken)
+        return [mail for mail in taken if mail["To"] == "new@example.com"]  # not what members are told of the same
 
     read.port = port  # type: ignore[attr-defined]
     yield read

@@ -51,13 +51,13 @@ def test_everybody_in_the_team_sees_the_members(team, owner, role):
 
 @pytest.mark.parametrize("by", ROLES)
 @pytest.mark.parametrize("target", ROLES)
-@pytest.mark.parametrize("change", [{"role": "viewer"}, {"status": "suspended"}, {"name": "Other"}])
-def test_owners_manage_all_and_admins_those_below(team, by, target, change):
+def test_owners_manage_all_and_admins_those_below(team, by, target):
     team.add("owner", email="first@example.com")
     browser = team.browser(team.add(by, email="by@example.com"))
     user = team.add(target, email="target@example.com")
     allowed = by == "owner" or (by == "admin" and target in {"member", "viewer"})
-    assert browser.patch(f"/api/team/members/{user.id}", json=change).status_code == (200 if allowed else 403)
+    for change in ({"name": "Other"}, {"status": "suspended"}, {"role": "viewer"}):
+        assert browser.patch(f"/api/team/members/{user.id}", json=change).status_code == (200 if allowed else 403)
     assert browser.delete(f"/api/team/members/{user.id}").status_code == (204 if allowed else 403)
 
 
@@ -201,5 +201,5 @@ def test_a_page_of_members_costs_few_queries(team, owner):
     for number in range(40):
         team.add(email=f"m{number}@example.com")
     with count_queries() as statements:
-        assert owner.get("/team/").status_code == 200
-    assert len(statements) < 14, statements
+        assert owner.get("/team/", headers={"X-Ph-Fragment": "rows"}).status_code == 200
+    assert len(statements) < 10, statements
