@@ -17,7 +17,7 @@ MICROSECONDS = 1_000  # durations are kept as whole microseconds
 NEEDED = ("status", "agent", "environment", "sorted_at", "started_at", "finished_at", "workflow_id")
 
 MEASURES = (
-    Measure(COUNT, "Executions", "1", "count", DIMENSIONS),
+    Measure(COUNT, "Executions", "1", "count", DIMENSIONS, cuts=(("workflow", "status"), ("agent", "status"))),
     Measure(DURATION, "Duration of executions", "ms", "distribution", DIMENSIONS, scale=MICROSECONDS),
 )
 

@@ -26,7 +26,7 @@ from pilothouse.sdk import (
     to_rfc3339,
 )
 from pilothouse_telemetry import queries, trends
-from pilothouse_telemetry.intervals import Buckets, buckets, read_interval
+from pilothouse_telemetry.intervals import Buckets, buckets, read_interval, whole_minute
 from pilothouse_telemetry.trends import Compare, Line, Question, Stat, Value
 
 VIEW = "telemetry.analytics.view"
@@ -42,8 +42,9 @@ class PeriodQuery(msgspec.Struct, frozen=True):
     tz: str | None = None
 
     def period(self) -> Period:
-        """Return the period. Raises Invalid."""
-        return read_period(self.range, self.since, self.until)
+        """Return the period; a relative one begins with a whole minute: figures are exact to the minute. Raises Invalid."""
+        found = read_period(self.range, self.since, self.until)
+        return found if self.since is not None else Period(whole_minute(found.since), found.until)
 
 
 class TrendQuery(PeriodQuery, frozen=True, kw_only=True):

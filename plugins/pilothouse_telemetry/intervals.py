@@ -103,6 +103,11 @@ def shifted(at: int, days: int, zone: ZoneInfo) -> int:
     return _instant((local.replace(tzinfo=None) - timedelta(days=days)).replace(tzinfo=zone, fold=local.fold))
 
 
+def whole_minute(at: int) -> int:
+    """Return the first start of a minute (ms) that is not before a moment."""
+    return -(-at // MINUTE) * MINUTE
+
+
 def _instant(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Blueprint
 
 from pilothouse.sdk import (
+    AdminView,
     BeatEntry,
     Error,
     EventSignal,
@@ -16,13 +17,14 @@ from pilothouse.sdk import (
     Manifest,
     Measure,
     Model,
+    NavItem,
     Permission,
     Recorder,
     Task,
     hookimpl,
     roles_from,
 )
-from pilothouse_telemetry import api, counting, recorder, service, tasks
+from pilothouse_telemetry import api, counting, recorder, service, tasks, views
 from pilothouse_telemetry.models import MODELS
 
 
@@ -70,6 +72,18 @@ def pilothouse_measures() -> Iterable[Measure]:
 def pilothouse_permissions() -> Iterable[Permission]:
     """Return the permissions."""
     return [Permission(api.VIEW, "See telemetry and analytics", roles_from("viewer"), "read")]
+
+
+@hookimpl
+def pilothouse_admin_views() -> Iterable[AdminView]:
+    """Return the pages."""
+    return [AdminView("telemetry", lambda: views.AnalyticsView("telemetry"), api.VIEW)]
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the entry of the sidebar."""
+    return [NavItem("Analytics", "telemetry.index", api.VIEW, "Insights", 10, "chart", "a")]
 
 
 @hookimpl

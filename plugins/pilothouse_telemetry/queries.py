@@ -10,7 +10,7 @@ from sqlalchemy import false, func, select, tuple_
 
 from pilothouse.sdk import DAY, Ask, Measure, Period, Sum, Values, db, read_all
 from pilothouse_telemetry.counting import COUNT, DURATION, FAILED, MICROSECONDS, SESSIONS, USERS
-from pilothouse_telemetry.intervals import Interval, edges
+from pilothouse_telemetry.intervals import Interval, edges, whole_minute
 from pilothouse_telemetry.models import MONDAY, WEEK, ChartMark, EventUser, EventUserWeek, TelemetryEvent, week_of
 from pilothouse_telemetry.trends import measures
 
@@ -191,10 +191,11 @@ def engagement(period: Period, zone: ZoneInfo) -> Engagement:
     """Return who took part, as of the period's end; its first day counts from midnight."""
     starts, bounds = _days(period, zone)
     until = period.until
-    asks = [Ask(USERS, ends, ()) for ends in (bounds, (until - 7 * DAY, until), (until - 30 * DAY, until), _ends(period))]
-    days, week, month, whole = read_all(asks)
+    week, month = (whole_minute(until - days * DAY) for days in (7, 30))
+    asks = [Ask(USERS, ends, ()) for ends in (bounds, (week, until), (month, until), _ends(period))]
+    days, *others = read_all(asks)
     daily = [(at, day.get((), Sum()).distinct) for at, day in zip(starts, days, strict=True)]
-    weekly, monthly, active = (answer[0].get((), Sum()).distinct for answer in (week, month, whole))
+    weekly, monthly, active = (answer[0].get((), Sum()).distinct for answer in others)
     new = _new_users(period)
     return Engagement(daily, weekly, monthly, share(daily[-1][1], monthly), new, max(active - new, 0))
 

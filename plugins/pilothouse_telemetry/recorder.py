@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from pilothouse.sdk import DAY, Batch, Bulk, Recorded, json_text, known_ids
+from pilothouse.sdk import Batch, Bulk, Recorded, json_text, known_ids
 from pilothouse_telemetry import counting
 from pilothouse_telemetry.models import ChartMark, EventUser, EventUserWeek, TelemetryEvent, week_of
 
@@ -18,7 +18,6 @@ USERS: Table = EventUser.__table__  # type: ignore[assignment]
 USER_WEEKS: Table = EventUserWeek.__table__  # type: ignore[assignment]
 MARKS: Table = ChartMark.__table__  # type: ignore[assignment]
 COLUMNS = tuple(column.name for column in EVENTS.columns)
-LONGEST_MS = 366 * DAY  # an event that lasts longer is a broken clock, and sums of microseconds must stay below 2**63
 
 _INSERT = Bulk(EVENTS, COLUMNS)
 _NOTE = Bulk(
@@ -38,18 +37,14 @@ _NOTE_WEEK = Bulk(USER_WEEKS, ("week", "name"), ignore_conflicts=True)
 
 
 def record_events(batch: Batch) -> Recorded:
-    """Store the events that are new; a known id is a duplicate, an impossible duration is refused."""
+    """Store the events that are new; a known id is a duplicate."""
     seen = known_ids(batch.connection, EVENTS, [signal.id for signal in batch.signals])
     duplicates: set[int] = set()
-    rejected: dict[int, str] = {}
     rows: list[tuple[Any, ...]] = []
     people: dict[str, list[int]] = {}
     for place, signal in enumerate(batch.signals):
         if signal.id in seen:
             duplicates.add(place)
-            continue
-        if signal.duration_ms is not None and signal.duration_ms > LONGEST_MS:
-            rejected[place] = "duration_ms is longer than a year"
             continue
         seen.add(signal.id)
         at = batch.received_at if signal.at is None else signal.at
@@ -59,7 +54,7 @@ def record_events(batch: Batch) -> Recorded:
             people.setdefault(signal.user, []).append(at)
     _INSERT.insert(batch.connection, rows)
     _note_people(batch.connection, people)
-    return Recorded(duplicates=frozenset(duplicates), rejected=rejected)
+    return Recorded(duplicates=frozenset(duplicates))
 
 
 def note_releases(batch: Batch) -> None:

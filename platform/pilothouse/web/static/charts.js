@@ -24,11 +24,11 @@
     const span = x => { const a = Math.max(0, Math.min(from, x)), z = Math.min(1000, Math.max(from, x)); zone.setAttribute("x", a); zone.setAttribute("width", z - a); return [a, z]; };
     plot.addEventListener("pointermove", ev => { share(near(units(ev))); if (from !== null) span(units(ev)); });
     plot.addEventListener("pointerleave", () => { if (from === null) share(-1); });
-    plot.addEventListener("pointerdown", ev => { if (plot.dataset.zoom && ev.button === 0 && ev.pointerType === "mouse") { from = units(ev); plot.setPointerCapture(ev.pointerId); } });
+    plot.addEventListener("pointerdown", ev => { if ((plot.dataset.zoom || fig.querySelector("tbody a")) && ev.button === 0 && ev.pointerType === "mouse") { from = units(ev); plot.setPointerCapture(ev.pointerId); } });
     plot.addEventListener("pointerup", ev => {
       if (from === null) return; const [a, z] = span(units(ev)); from = null; zone.setAttribute("width", 0);
-      if (z - a < 15) return;
-      const edges = plot.dataset.at.split(" ").map(Number), first = edges[0], last = edges[edges.length - 1], u = new URL(plot.dataset.zoom, location.href);
+      if (z - a < 15) { fig.querySelectorAll("tbody tr")[near(units(ev))]?.querySelector("a")?.click(); return; }
+      if (!plot.dataset.zoom) return; const edges = plot.dataset.at.split(" ").map(Number), first = edges[0], last = edges[edges.length - 1], u = new URL(plot.dataset.zoom, location.href);
       u.searchParams.set("since", Math.round(first + (last - first) * a / 1000)); u.searchParams.set("until", Math.round(first + (last - first) * z / 1000)); u.searchParams.delete("range"); location.href = u;
     });
     plot.addEventListener("keydown", ev => {
