@@ -48,7 +48,8 @@ def create(name: str, kind: str, url: str, chosen: Sequence[str], *, enabled: bo
     secret = signing.new_secret() if kind == "webhook" else None
     channel = Channel(
         id=channel_id, name=_name(name), kind=kind, url=_shown(kind, url),
-        target=_seal(channel_id, "target", _checked(kind, url)), categories=_categories(chosen), enabled=enabled, secret=secret and _seal(channel_id, "secret", secret),
+        target=_seal(channel_id, "target", _checked(kind, url)), categories=_categories(chosen),
+        enabled=enabled, secret=secret and _seal(channel_id, "secret", secret),
         failures=0, created_at=now(),
     )  # fmt: skip
     db.session.add(channel)

@@ -123,7 +123,8 @@ class NotificationsView(ConsoleView):
             by_group.setdefault(category.group, []).append(category)
         return self.render(
             "notifications/preferences.html", choices=choices,
-            groups=[(name, categories.group_title(name), found) for name, found in by_group.items()], channels=(("in_app", "Console"), ("email", "E-mail")), zone=current_prefs().zone_name, problem=problem,
+            groups=[(name, categories.group_title(name), found) for name, found in by_group.items()],
+            channels=(("in_app", "Console"), ("email", "E-mail")), zone=current_prefs().zone_name, problem=problem,
             quiet_from=preferences.clock_text(choices.quiet_from), quiet_to=preferences.clock_text(choices.quiet_to),
         )  # fmt: skip
 

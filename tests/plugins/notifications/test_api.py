@@ -11,7 +11,7 @@ FIELDS = {
 
 @pytest.fixture
 def told(app, as_role, api, fail, drain):
-    """A member with one unread notification, as their browser."""
+    """Return a member with one unread notification, as their browser."""
     browser = as_role("member")
     fail(api, "run-1")
     drain()

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def told(app, as_role, api, fail, drain):
-    """An admin with one unread notification, as their browser."""
+    """Return an admin with one unread notification, as their browser."""
     browser = as_role("admin")
     fail(api, "run-1", workflow="<b>nightly</b>")
     drain()
@@ -24,14 +24,14 @@ def test_the_list_shows_what_was_told_as_text_under_its_day(told):
 
 
 def test_every_page_carries_the_true_count_at_first_paint(told):
-    assert 'data-unread>1<' in told.get("/executions/").text
+    assert "data-unread>1<" in told.get("/executions/").text
     told.post("/notifications/read-all")
     assert "data-unread hidden" in told.get("/executions/").text
 
 
 def test_each_reader_has_a_count_of_their_own(told, as_role):
     newcomer = as_role("viewer")
-    assert 'data-unread>1<' in told.get("/notifications/").text
+    assert "data-unread>1<" in told.get("/notifications/").text
     assert "data-unread hidden" in newcomer.get("/notifications/").text
 
 
