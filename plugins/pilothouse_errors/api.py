@@ -32,7 +32,7 @@ VIEW, MANAGE = "errors.issues.view", "errors.issues.manage"
 TOPICS = (service.TOPIC,)
 HISTOGRAM_RANGE = "7d"  # of a group, unless asked otherwise
 
-Notes = Annotated[str, msgspec.Meta(max_length=10_000, pattern=r"^[^\x00]*$")]
+Notes = Annotated[str, msgspec.Meta(max_length=10_000)]
 Key = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00]*$")]
 
 

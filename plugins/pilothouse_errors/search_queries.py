@@ -6,12 +6,12 @@ rarer is looked up by signatures (see `signatures`); errors that no signature co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from pilothouse.sdk import db
 from pilothouse_errors import signatures
@@ -21,6 +21,7 @@ from pilothouse_errors.selection import Filters, Place, conditions, newest_first
 LOOKS = (250, 750)  # errors that are read at first: enough where one in 20 matches
 LONG_LOOK = 4_000  # errors that a step reads where signatures are of no use
 MANY_BLOCKS = 2_000  # candidates beyond which the index of a filter is the shorter way
+FEW_SLABS = 4  # candidates that are few enough
 READ_AT_ONCE = 512  # errors that one statement fetches by their numbers
 
 _COLUMNS = (
@@ -56,9 +57,9 @@ def search(filters: Filters, text: str, wanted: int, after: Place | None) -> lis
     return [*found, *_read_blocks(slabs, _unsigned(last), _test(filters, needle, after), missing)]
 
 
-def _look(filters: Filters, after: Place | None, size: int) -> list[Any]:
+def _look(filters: Filters, after: Place | None, size: int) -> Sequence[Any]:
     statement = newest_first(select(*_COLUMNS).where(*conditions(filters)), after)
-    return list(db.session().execute(statement.limit(size)))
+    return _rows(statement.limit(size))
 
 
 def _read_on(filters: Filters, needle: str, wanted: int, after: Place | None) -> list[int]:
@@ -87,15 +88,26 @@ def _candidates(filters: Filters, text: str, after: Place | None, last: int) -> 
         statement = statement.where(ErrorSlab.newest_at >= filters.since)
     if filters.until is not None:
         statement = statement.where(ErrorSlab.oldest_at < filters.until)
-    newest = {row.slab: row.newest_at for row in db.session().execute(statement)}
+    newest: dict[int, int] = {row[0]: row[1] for row in _rows(statement)}
     bits = dict.fromkeys(newest, signatures.ALL)
-    for part, start in map(signatures.place_of, signatures.pieces(text)):
-        piece = func.substr(ErrorSignature.bits, start + 1, signatures.WIDTH)
-        rows = db.session().execute(select(ErrorSignature.slab, piece).where(ErrorSignature.part == part))
-        kept = {slab: int.from_bytes(found, "big") for slab, found in rows}
+    for numbers in signatures.hashes_of(text):
+        kept = _bits_of(numbers)
         bits = {slab: both for slab, before in bits.items() if (both := before & kept.get(slab, 0))}
+        if len(bits) <= FEW_SLABS:
+            break  # to read their blocks is quicker than to ask for another piece
     slabs = [_Slab(slab, found, newest[slab]) for slab, found in bits.items()]
     return sorted(slabs, key=lambda slab: slab.newest_at, reverse=True)
+
+
+def _bits_of(numbers: range) -> dict[int, int]:
+    """Return for each slab its blocks that hold any of the hashes, which follow each other in one part or several."""
+    found: dict[int, int] = {}
+    for part in range(numbers.start // signatures.PART, (numbers.stop - 1) // signatures.PART + 1):
+        start = part * signatures.PART
+        here = range(max(numbers.start, start), min(numbers.stop, start + signatures.PART))
+        for slab, row in _rows(select(ErrorSignature.slab, ErrorSignature.bits).where(ErrorSignature.part == part)):
+            found[slab] = found.get(slab, 0) | signatures.read_bits(row, start, here)
+    return found
 
 
 def _read_blocks(slabs: list[_Slab], unsigned: Iterable[Any], matches: Callable[[Any], bool], wanted: int) -> list[int]:
@@ -110,17 +122,21 @@ def _read_blocks(slabs: list[_Slab], unsigned: Iterable[Any], matches: Callable[
     return [seq for _, seq in nlargest(wanted, found)]
 
 
-def _unsigned(last: int) -> list[Any]:
+def _unsigned(last: int) -> Sequence[Any]:
     """Return the errors that came after the last slab."""
-    statement = select(*_COLUMNS).where(ErrorRecord.seq >= signatures.first_of(last + 1))
-    return list(db.session().execute(statement))
+    return _rows(select(*_COLUMNS).where(ErrorRecord.seq >= signatures.first_of(last + 1)))
 
 
 def _fetch(numbers: Iterable[int]) -> Iterator[Any]:
     waiting = list(numbers)
     for start in range(0, len(waiting), READ_AT_ONCE):
         chunk = waiting[start : start + READ_AT_ONCE]
-        yield from db.session().execute(select(*_COLUMNS).where(ErrorRecord.seq.in_(chunk)))
+        yield from _rows(select(*_COLUMNS).where(ErrorRecord.seq.in_(chunk)))
+
+
+def _rows(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    """Run a statement without the ORM, which costs more than the reading where rows are many."""
+    return db.session().connection().execute(statement).all()
 
 
 def _holds(row: Any, needle: str) -> bool:

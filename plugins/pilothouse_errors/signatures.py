@@ -1,14 +1,14 @@
 """Signatures: which blocks of errors may hold a text, so that a search reads those and no others.
 
 An inverted index of every three letters of every message would be a third of the table; numbers and ids, which people look
-for most, make it so. Instead 32 errors form a block and 64 blocks a slab, and each slab keeps, for every one of 8,192
+for most, make it so. Instead 32 errors form a block and 64 blocks a slab, and each slab keeps, for every one of 12,288
 hashes, 64 bits: which of its blocks hold a piece of text with that hash (a bit-sliced signature file: Faloutsos and
 Christodoulakis, ACM TOIS 1984). The blocks that have the bits of all pieces of a searched text are read and compared, so
-the answer is exact and the signature only spares reading. It costs 32 bytes an error.
+the answer is exact and the signature only spares reading. It costs 48 bytes an error.
 
-Errors are numbered as they arrive and never change their words, so a slab is made once, when it is full. Texts are compared
-without regard to case, by Python's rule on every database; pieces are bytes of UTF-8, whose parts match exactly where
-letters do.
+Pieces are three bytes of UTF-8, hashed, and pairs of bytes by their classes, which serve texts too short for the others:
+parts of the bytes match exactly where letters do. Texts are compared without regard to case, by Python's rule on
+every database. Errors are numbered as they arrive and never change their words, so a slab is made once, when it is full.
 """
 
 from __future__ import annotations
@@ -16,16 +16,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from zlib import crc32
 
-BLOCK = 32  # errors; about a tenth of the bits are set then, so that four pieces tell one block in 10,000
+BLOCK = 32  # errors; about an eighth of the bits are set then, so that four pieces tell one block in 4,000
 BLOCKS = 64  # of a slab: one bit each in a 64-bit number
 SLAB = BLOCK * BLOCKS  # errors, 2,048; what is newer than the last full slab a search reads as it is
 ALL = (1 << BLOCKS) - 1
-HASHES = 8_192
+CLASSES = 64  # of bytes: each letter and digit by itself, the others by chance
+PAIRS = CLASSES * CLASSES
+TRIPLES = 8_192  # hashes of three bytes
+HASHES = PAIRS + TRIPLES
 WIDTH = BLOCKS // 8  # bytes that a slab keeps of one hash
-PART = 32  # hashes that lie together in one row: with their 256 bytes it fits 15 times into a page
+PART = 32  # hashes that lie together in one row: of its 256 bytes 15 fit into a page
 PARTS = HASHES // PART
-LONGEST_PIECE = 3  # bytes
-MOST_PIECES = 8  # of a searched text; more would tell no more
+MOST_PIECES = 12  # of a searched text; more would tell little more
+FEW_TRIPLES = 4  # below that pairs help to tell
+END = b"\n"  # closes each text, so that its last byte is half of a pair too
+
+Piece = tuple[int, ...]
 
 
 def fold(text: str) -> str:
@@ -34,7 +40,7 @@ def fold(text: str) -> str:
 
 
 def searchable(error_type: str, message: str) -> str:
-    """Return what a search looks into. A line break keeps the two apart: no text that is looked for spans both."""
+    """Return what a search looks into. A line break keeps the two apart."""
     return fold(f"{error_type}\n{message}")
 
 
@@ -48,31 +54,38 @@ def first_of(slab: int) -> int:
     return slab * SLAB + 1
 
 
-def pieces(text: str) -> list[bytes]:
-    """Return the pieces by which a searched text is known, at most 8, spread over all of it."""
+def hashes_of(text: str) -> list[range]:
+    """Return what a searched text must have: of each range at least one hash."""
     data = fold(text).encode("utf-8", "replace")
-    size = min(LONGEST_PIECE, len(data))
-    found = list(dict.fromkeys(data[at : at + size] for at in range(len(data) - size + 1)))
-    step = max(1, -(-len(found) // MOST_PIECES))
-    return found[::step]
-
-
-def place_of(piece: bytes) -> tuple[int, int]:
-    """Return where the bits of a piece lie: the part, and the first byte in it."""
-    number = crc32(piece) % HASHES
-    return number // PART, number % PART * WIDTH
+    if len(data) == 1:  # any pair that begins with it
+        start = _class_of(data[0]) * CLASSES
+        return [range(start, start + CLASSES)]
+    found = _spread(dict.fromkeys(_pieces(data, 3)), MOST_PIECES)
+    if len(found) < FEW_TRIPLES:
+        found += dict.fromkeys(_pieces(data, 2))
+    return [range(number, number + 1) for number in map(_hash, found)]
 
 
 def make_slab(texts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, bytes]]:
     """Make the rows of a slab, part by part, of its errors' numbers and folded texts."""
-    blocks: dict[int, set[bytes]] = {}
+    blocks: dict[int, set[Piece]] = {}
     for seq, text in texts:
-        blocks.setdefault((seq - 1) % SLAB // BLOCK, set()).update(_all_pieces(text.encode("utf-8", "replace")))
-    bits = [0] * HASHES
-    for number, places in _by_hash(blocks).items():
-        bits[number] = places
+        data = text.encode("utf-8", "replace") + END
+        block = blocks.setdefault((seq - 1) % SLAB // BLOCK, set())
+        block.update(_pieces(data, 2), _pieces(data, 3))
+    bits = _by_hash(blocks)
     for part in range(PARTS):
-        yield part, b"".join(places.to_bytes(WIDTH, "big") for places in bits[part * PART : (part + 1) * PART])
+        numbers = range(part * PART, (part + 1) * PART)
+        yield part, b"".join(bits.get(number, 0).to_bytes(WIDTH, "big") for number in numbers)
+
+
+def read_bits(row: bytes, start: int, numbers: range) -> int:
+    """Return the blocks that hold any of the hashes; `start` is the first hash of the row."""
+    bits = 0
+    for number in numbers:
+        at = (number - start) * WIDTH
+        bits |= int.from_bytes(row[at : at + WIDTH], "big")
+    return bits
 
 
 def blocks_in(slab: int, bits: int) -> Iterator[range]:
@@ -83,17 +96,38 @@ def blocks_in(slab: int, bits: int) -> Iterator[range]:
             yield range(start, start + BLOCK)
 
 
-def _by_hash(blocks: Mapping[int, set[bytes]]) -> dict[int, int]:
-    hashes: dict[bytes, int] = {}
+def _pieces(data: bytes, size: int) -> Iterator[Piece]:
+    return zip(*(data[at:] for at in range(size)), strict=False)
+
+
+def _spread(found: Iterable[Piece], most: int) -> list[Piece]:
+    """Return at most so many pieces from all over the text."""
+    pieces = list(found)
+    return pieces[:: max(1, -(-len(pieces) // most))]
+
+
+def _by_hash(blocks: Mapping[int, set[Piece]]) -> dict[int, int]:
+    hashes: dict[Piece, int] = {}
     bits: dict[int, int] = {}
-    for block, found in blocks.items():
-        for piece in found:
+    for block, pieces in blocks.items():
+        for piece in pieces:
             number = hashes.get(piece)
             if number is None:
-                number = hashes[piece] = crc32(piece) % HASHES
+                number = hashes[piece] = _hash(piece)
             bits[number] = bits.get(number, 0) | 1 << block
     return bits
 
 
-def _all_pieces(data: bytes) -> set[bytes]:
-    return {data[at : at + size] for size in range(1, LONGEST_PIECE + 1) for at in range(len(data) - size + 1)}
+def _hash(piece: Piece) -> int:
+    if len(piece) == 2:  # noqa: PLR2004 - a pair
+        return _class_of(piece[0]) * CLASSES + _class_of(piece[1])
+    return PAIRS + crc32(bytes(piece)) % TRIPLES
+
+
+def _class_of(byte: int) -> int:
+    """Return the class of a byte: letters 0 to 25, digits 26 to 35, all others 36 to 63."""
+    if ord("a") <= byte <= ord("z"):
+        return byte - ord("a")
+    if ord("0") <= byte <= ord("9"):
+        return 26 + byte - ord("0")
+    return 36 + byte % 28
