@@ -189,6 +189,7 @@ class _Transaction:
         self._ingest, self._connection, self._enabled = ingest, connection, enabled
         self._links: dict[str, Link] = {}
         self._workflows: dict[str, str] = {}
+        self._workflow_names: dict[str, str] = {}
         self._received_at = clock.now()
         self._splits = MOST_SPLITS
         self.deltas = Deltas()
@@ -215,7 +216,7 @@ class _Transaction:
             signals = self._contained(plugin, "enrich", partial(_enriched, enricher), signals) or signals
         return Batch(
             signals, [entry.source for entry in group], self._connection, self.deltas, bus.publish, self._links,
-            self._workflows, self._received_at,
+            self._workflows, self._received_at, self._workflow_names,
         )  # fmt: skip
 
     def _record_type(self, kind: type[Signal], group: list[_Entry], batch: Batch) -> None:
@@ -345,5 +346,5 @@ def _settle(group: Sequence[_Entry], recorded: Recorded) -> list[int]:
 def _subset(batch: Batch, places: Sequence[int]) -> Batch:
     return Batch(
         [batch.signals[place] for place in places], [batch.sources[place] for place in places], batch.connection,
-        batch.measures, batch.publish, batch.links, batch.workflows, batch.received_at,
+        batch.measures, batch.publish, batch.links, batch.workflows, batch.received_at, batch.workflow_names,
     )  # fmt: skip

@@ -152,7 +152,7 @@ def _earliest(batch: Batch, places: Iterable[int], *more: int) -> int:
     """Return when the first of the children was, at the latest now."""
     children = [batch.signals[place] for place in places]
     times = [getattr(child, "started_at", None) or getattr(child, "at", None) for child in children]
-    return min(batch.received_at, *more, *(int(at) for at in times if at is not None))
+    return min([batch.received_at, *more, *(int(at) for at in times if at is not None)])
 
 
 def _workflow_of(batch: Batch, places: Iterable[int], *more: str | None) -> str | None:

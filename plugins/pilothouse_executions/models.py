@@ -21,7 +21,7 @@ class Workflow(Model):
 class Execution(Model):
     """One run. `sorted_at` is `started_at`, else `created_at`: what lists go by.
 
-    `levels` says for each merged field how final the report was that it comes from (see `merging`). `reported` is false
+    `levels` says for each merged field what rank the report had that it comes from (see `merging`). `reported` is false
     for a placeholder: only children of the execution were heard of.
     """
 
@@ -56,7 +56,7 @@ class Execution(Model):
     created_at: Mapped[int] = mapped_column(Millis)
     heard_at: Mapped[int] = mapped_column(Millis)
     reported: Mapped[bool]
-    levels: Mapped[str | None] = mapped_column(Name)
+    levels: Mapped[str | None] = mapped_column(Json)
     token_id: Mapped[str | None] = mapped_column(Id)
     error_count: Mapped[int] = mapped_column(default=0)
     total_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -81,7 +81,7 @@ class Step(Model):
     started_at: Mapped[int | None] = mapped_column(Millis)
     finished_at: Mapped[int | None] = mapped_column(Millis)
     created_at: Mapped[int] = mapped_column(Millis)
-    levels: Mapped[str | None] = mapped_column(Name)
+    levels: Mapped[str | None] = mapped_column(Json)
     attributes: Mapped[str | None] = mapped_column(Json)
     input: Mapped[str | None] = mapped_column(Json)
     output: Mapped[str | None] = mapped_column(Json)

@@ -15,10 +15,12 @@ from pilothouse.sdk import FINAL, Batch, Bulk, Recorded, in_list, in_list_sql, i
 from pilothouse_executions import counting
 from pilothouse_executions.events import Failed, Finished
 from pilothouse_executions.links import COLUMNS, EXECUTIONS, INSERT, load, name_of, note_links
-from pilothouse_executions.merging import FIELDS, STEP_FIELDS, Row, merge
+from pilothouse_executions.merging import FIELDS, STEP_FIELDS, Row, implied_ranks, merge
 from pilothouse_executions.models import ExecutionCommand, ExecutionLabel, Step
 
 LABELS = ("agent", "environment", "trigger")
+BAD = frozenset({"failed", "timed_out"})
+OTHER = "other"  # the kind of a step that names none
 
 STEPS: Table = Step.__table__  # type: ignore[assignment]
 _COMMANDS: Table = ExecutionCommand.__table__  # type: ignore[assignment]
@@ -27,7 +29,7 @@ STEP_COLUMNS = (
     "execution_id", "id", "parent_id", "name", "kind", "status", "started_at", "finished_at", "created_at", "levels",
     "attributes", "input", "output",
 )  # fmt: skip
-_MERGED = (*FIELDS, "status", "sorted_at", "heard_at", "reported", "levels", "token_id", "id")
+_MERGED = (*FIELDS, "status", "sorted_at", "created_at", "heard_at", "reported", "levels", "token_id", "id")
 _STEP_MERGED = (*STEP_FIELDS, "status", "levels")
 _UPDATE = Bulk(EXECUTIONS, _MERGED)
 _INSERT_STEPS = Bulk(STEPS, STEP_COLUMNS)
@@ -46,11 +48,14 @@ def record_executions(batch: Batch) -> Recorded:
         if row is None:
             rows[signal.id] = _new_row(batch, place, report)
             fresh.add(signal.id)
-        elif _merge_execution(row, report, batch.sources[place].token_id):
+            continue
+        held = (row["levels"], row["token_id"])
+        merged = _merge_execution(batch, place, row, report)
+        if not merged:
+            duplicates.add(place)
+        if merged or (row["levels"], row["token_id"]) != held:  # a rank may rise where no value changes
             row["heard_at"] = batch.received_at
             changed.add(signal.id)
-        else:
-            duplicates.add(place)
     INSERT.insert(batch.connection, [tuple(rows[key][name] for name in COLUMNS) for key in sorted(fresh)])
     _UPDATE.update(batch.connection, [tuple(rows[key][name] for name in _MERGED) for key in sorted(changed - fresh)])
     touched = {key: rows[key] for key in fresh | changed}
@@ -76,10 +81,12 @@ def record_steps(batch: Batch) -> Recorded:
             continue
         if row is None:  # twice in one batch
             row = known[key] = dict(zip(STEP_COLUMNS, fresh[key], strict=True))
-        if merge(row, dict(zip(STEP_COLUMNS, _step_values(signal, batch.received_at), strict=True)), STEP_FIELDS):
-            changed[key] = row
-        else:
+        held = row["levels"]
+        merged = _merge_step(row, signal, batch.received_at)
+        if not merged:
             duplicates.add(place)
+        if merged or row["levels"] != held:
+            changed[key] = row
     for key in fresh.keys() & changed.keys():
         row = changed.pop(key)
         fresh[key] = tuple(row[name] for name in STEP_COLUMNS)
@@ -124,12 +131,23 @@ def _new_row(batch: Batch, place: int, report: Row) -> Row:
     }
 
 
-def _merge_execution(row: Row, report: Row, token_id: str | None) -> bool:
-    changed = merge(row, report, FIELDS)
+def _merge_execution(batch: Batch, place: int, row: Row, report: Row) -> bool:
+    source = batch.sources[place]
+    changed = merge(row, report, FIELDS, edited_at=batch.received_at if source.edit else None)
+    if not row["reported"]:  # until now only its children were heard of
+        row["reported"], row["created_at"], changed = True, batch.received_at, True
     row["sorted_at"] = row["created_at"] if row["started_at"] is None else row["started_at"]
-    row["token_id"] = row["token_id"] or token_id
-    if not row["reported"]:
-        row["reported"], changed = True, True
+    row["token_id"] = row["token_id"] or source.token_id
+    return changed
+
+
+def _merge_step(row: Row, signal: Any, received_at: int) -> bool:
+    """Merge the report of a step; a kind that was left out is not told from `other`, so that one yields to any."""
+    report = dict(zip(STEP_COLUMNS, _step_values(signal, received_at), strict=True))
+    for values in (row, report):
+        values["kind"] = None if values["kind"] == OTHER else values["kind"]
+    changed = merge(row, report, STEP_FIELDS, implied=signal.status is None)
+    row["kind"] = row["kind"] or OTHER
     return changed
 
 
@@ -140,10 +158,11 @@ def _count_and_tell(batch: Batch, touched: Mapping[str, Row], before: Mapping[st
         if old is not None:
             counting.take_back(batch.measures, old, old_name)
         counting.add(batch.measures, row, name)
-        if row["status"] in FINAL and (old is None or old["status"] not in FINAL):
+        before_status = None if old is None else old["status"]
+        if row["status"] in FINAL and before_status not in FINAL:
             batch.publish(Finished(execution_id=key, workflow=name or "", status=row["status"]))
-            if row["status"] in {"failed", "timed_out"}:
-                batch.publish(Failed(execution_id=key, workflow=name or "", status=row["status"]))
+        if row["status"] in BAD and before_status not in BAD:
+            batch.publish(Failed(execution_id=key, workflow=name or "", status=row["status"]))
 
 
 def _keep_labels(batch: Batch, rows: Mapping[str, Row]) -> None:
@@ -167,11 +186,20 @@ def _settle_cancels(batch: Batch) -> None:
 def _step_values(signal: Any, received_at: int) -> tuple[Any, ...]:
     """Return a step's row in the order of STEP_COLUMNS. Without a status, an end says that it succeeded."""
     status = signal.status or ("succeeded" if signal.finished_at is not None else "running")
-    return (
+    values = (
         signal.execution_id, signal.id, signal.parent_id, signal.name, signal.kind, status, signal.started_at,
         signal.finished_at, received_at, None, json_text(signal.attributes), json_text(signal.input),
         json_text(signal.output),
     )  # fmt: skip
+    return values if signal.status is not None else _with_implied_ranks(values)
+
+
+def _with_implied_ranks(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Note that a step's success was not stated: whatever is stated later counts more."""
+    row = dict(zip(STEP_COLUMNS, values, strict=True))
+    row["kind"] = None if row["kind"] == OTHER else row["kind"]
+    levels = implied_ranks(row, STEP_FIELDS)
+    return tuple(levels if name == "levels" else value for name, value in zip(STEP_COLUMNS, values, strict=True))
 
 
 def _load_steps(connection: Connection, signals: Sequence[Any]) -> dict[tuple[str, str], Row]:

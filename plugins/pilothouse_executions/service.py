@@ -27,9 +27,8 @@ from pilothouse.sdk import (
 )
 from pilothouse_executions import counting
 from pilothouse_executions.events import CommandGiven, Finished, Lost
-from pilothouse_executions.merging import levels_of, write_levels
+from pilothouse_executions.merging import FIELDS, merge
 from pilothouse_executions.models import Execution, ExecutionCommand, Workflow
-from pilothouse_executions.recorder import FIELDS
 
 MOST_LOST = 500  # executions that one sweep marks: bounds its transaction
 REPEATED_FOR = 10 * MINUTE  # longer, and a program that did not heed a cancel never will
@@ -41,8 +40,7 @@ def cancel(execution_id: str, reason: str, principal: Principal) -> Execution:
     execution = _locked(execution_id)
     if execution.status in FINAL:
         raise Conflict(f"The execution is finished already: {execution.status}.")
-    at = now()
-    _change_status(execution, "cancelled", finished_at=max(at, execution.started_at or 0))
+    _change_status(execution, "cancelled", finished_at=max(now(), execution.started_at or 0))
     command = _command(execution, "cancel", reason, principal)
     audit("execution.cancelled", f"execution:{execution_id}", detail={"reason": reason})
     name = _workflow_name(execution)
@@ -96,11 +94,11 @@ def mark_lost(silence: int) -> int:
     """Mark running executions lost of which nothing was heard for `silence` ms; returns how many."""
     session = db.session()
     lock_writers(session.connection())
-    running = Execution.status.in_(("queued", "running"))  # as the partial index has it
-    statement = select(Execution).where(running, Execution.heard_at < now() - silence)
+    unfinished = Execution.status.in_(("queued", "running"))  # as the partial index has it; who only waits is not lost
+    statement = select(Execution).where(unfinished, Execution.status == "running", Execution.heard_at < now() - silence)
     silent = session.scalars(statement.order_by(Execution.heard_at).limit(MOST_LOST)).all()
     for execution in silent:
-        _change_status(execution, "lost", finished_at=None)
+        _change_status(execution, "lost")
         publish(Lost(execution_id=execution.id, workflow=_workflow_name(execution)))
     if silent:
         after_commit(lambda: runtime().changes.bump(TOPIC))
@@ -116,15 +114,17 @@ def _locked(execution_id: str) -> Execution:
     return execution
 
 
-def _change_status(execution: Execution, status: str, *, finished_at: int | None) -> None:
-    """Change the status and move what the measures hold along with it."""
+def _change_status(execution: Execution, status: str, finished_at: int | None = None) -> None:
+    """Change the status, a final one as if it had been reported, and move what the measures hold along with it."""
     deltas = Deltas()
     name = _workflow_name(execution) or None
     counting.take_back(deltas, _row(execution), name)
-    values = {field: getattr(execution, field) for field in (*FIELDS, "levels", "status")}
-    execution.levels = write_levels(levels_of(values, FIELDS))  # what was reported keeps the level that it came with
-    execution.status = status
-    execution.finished_at = finished_at
+    if status in FINAL:
+        row = {field: getattr(execution, field) for field in (*FIELDS, "levels", "status")}
+        merge(row, {**dict.fromkeys(FIELDS), "status": status, "finished_at": finished_at}, FIELDS)
+        execution.levels, execution.status, execution.finished_at = row["levels"], row["status"], row["finished_at"]
+    else:
+        execution.status = status
     db.session().flush()
     counting.add(deltas, _row(execution), name)
     deltas.write(db.session().connection())
@@ -150,6 +150,10 @@ def _command(execution: Execution, name: str, reason: str, principal: Principal)
 
 
 def _announce(execution: Execution, command: ExecutionCommand, workflow: str) -> None:
-    given = {"command": command.command, "reason": command.reason, "actor": command.actor}
-    publish(CommandGiven(execution_id=execution.id, workflow=workflow, **given))
+    publish(
+        CommandGiven(
+            execution_id=execution.id, workflow=workflow, command=command.command, reason=command.reason,
+            actor=command.actor,
+        )
+    )  # fmt: skip
     after_commit(lambda: runtime().changes.bump(TOPIC))

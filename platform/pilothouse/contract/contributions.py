@@ -50,23 +50,29 @@ class MeasureSink(Protocol):
 class Link:
     """What is known of an execution that signals name; filled in by the recorder that owns executions.
 
-    `parents` asks for what is above steps, of any executions: of pairs of execution and step it returns the parent of each,
-    and of every step on the way up, as far as it is known.
+    `reported` is false while only children of it were heard of. `parents` asks for what is above steps, of any
+    executions: of pairs of execution and step it returns the parent of each, and of every step on the way up, as far as
+    it is known.
     """
 
     workflow_id: str | None = None
     workflow: str | None = None
     agent: str | None = None
     environment: str | None = None
+    reported: bool = True
     parents: Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who sent a batch: the access token's id (None for Pilothouse itself), the client's name, the principal's id."""
+    """Who sent a batch: the access token's id (None for Pilothouse itself) and the client's name.
+
+    With `edit` it is no report but a change that somebody makes to what was reported: it replaces what stands there.
+    """
 
     token_id: str | None = None
     client: str = ""
+    edit: bool = False
 
 
 @dataclass(slots=True)
@@ -74,7 +80,8 @@ class Batch:
     """All signals of one type in one transaction.
 
     `connection` is inside the transaction that commits everything or nothing. `links` maps execution ids to what is
-    known of them, filled by the `prepare` of executions' recorder. `sources[i]` sent `signals[i]`.
+    known of them, filled by the `prepare` of executions' recorder, `workflows` names of workflows to their ids and
+    `workflow_names` ids to names. `sources[i]` sent `signals[i]`.
     """
 
     signals: Sequence[Any]
@@ -85,6 +92,7 @@ class Batch:
     links: dict[str, Link]
     workflows: dict[str, str]
     received_at: int
+    workflow_names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
