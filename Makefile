@@ -27,7 +27,7 @@ lock: $(VENV)/develop
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--extra postgres --extra server --output-file requirements.txt setup.cfg
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--extra postgres --extra server --extra test --extra dev --output-file requirements-dev.txt setup.cfg
+		--extra postgres --extra server --extra channels --extra test --extra dev --output-file requirements-dev.txt setup.cfg
 
 dist: $(VENV)/develop
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
