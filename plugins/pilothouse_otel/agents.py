@@ -11,12 +11,13 @@ from typing import Any
 
 from pilothouse.sdk import DAY, NOTHING, Execution, Malformed, Status, TooLarge, parse_id, raw
 from pilothouse_otel.calls import usages_of
+from pilothouse_otel.cleaning import clean_body
 from pilothouse_otel.context import Context, agent_of
 from pilothouse_otel.kinds import OPERATION, TRACELOOP_KIND
 from pilothouse_otel.limits import LONGEST_MESSAGE, MOST_ITEMS
 from pilothouse_otel.spans import ERROR, NO_STATUS, Refused, Span
 from pilothouse_otel.traces import Item, kinds_of, parts_of
-from pilothouse_otel.values import first_text, first_whole, moment
+from pilothouse_otel.values import bounded, first_text, first_whole, moment
 
 Body = Mapping[str, Any]
 # What each type of span is in OpenTelemetry's terms
@@ -40,10 +41,11 @@ def translate(document: Any, now: int, refused: Refused) -> list[Item]:
         raise TooLarge(f"{len(listed)} items; one request takes {MOST_ITEMS}.")
     items: list[Item] = []
     traces: dict[str, dict[str, Span]] = {}
-    for place, item in enumerate(listed):
+    for place, told in enumerate(listed):
         try:
+            item = bounded(told)
             if item.get("object") == "trace":
-                items.append((place, _begun(item)))
+                items.append((place, _begun(clean_body(item))))
             else:
                 span = _span(item, place, now)
                 traces.setdefault(span.trace_id, {})[span.span_id] = span
@@ -89,12 +91,12 @@ def _ended(span: Span, context: Context) -> Execution:
 
 def _span(item: Body, place: int, now: int) -> Span:
     told = item.get("span_data")
-    data = told if isinstance(told, dict) else {}
+    data = clean_body(told) if isinstance(told, dict) else {}
     kind = str(data.get("type") or "custom")
     start, end = moment(item.get("started_at")), moment(item.get("ended_at"))
     if max(start or 0, end or 0) > now + DAY:
         raise ValueError("a span lies more than 24 hours in the future")
-    error = item.get("error")
+    error = clean_body({"error": item.get("error")})["error"]
     return Span(
         trace_id=parse_id(item.get("trace_id")), span_id=parse_id(item.get("id")),
         parent_id=parse_id(item["parent_id"]) if item.get("parent_id") else None, name=_name(kind, data), kind=0, start=start,

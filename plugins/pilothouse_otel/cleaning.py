@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
-from pilothouse.sdk import Signal, clean, clean_text, needs_cleaning
+from pilothouse.sdk import clean, clean_text, needs_cleaning
 from pilothouse_otel.spans import Attributes, LogRecord, Span
 
-AnySignal = TypeVar("AnySignal", bound=Signal)
-
-IDS = frozenset({"id", "execution_id", "parent_id", "step_id", "response_id"})  # two of them must never become one
-RESPONSE_IDS = frozenset({"gen_ai.response.id", "ai.response.id"})  # the same among attributes
+# Two ids must never become one: those of Langfuse's and openai-agents' bodies, and the providers' among attributes.
+IDS = frozenset({"id", "traceId", "parentObservationId", "observationId", "trace_id", "parent_id", "response_id"})
+RESPONSE_IDS = frozenset({"gen_ai.response.id", "ai.response.id"})
 TOGETHER = 64  # texts that are looked through together once one of all is known not to be clean
 KEPT_NAMES = 4_096
 
@@ -143,25 +142,11 @@ def _clean_one(text: str) -> str:
     return str(clean_text(text))
 
 
-def scrub(items: list[tuple[int, Signal]]) -> list[tuple[int, Signal]]:
-    """Return signals with their places, cleaned: for doors whose bodies are JSON already."""
-    return [(place, scrub_signal(signal)) for place, signal in items]
-
-
-def scrub_signal(signal: AnySignal) -> AnySignal:
-    """Return one signal cleaned; the same one where there is nothing to clean."""
-    if not needs_cleaning(msgspec.json.encode(signal)):
-        return signal
-    changes: dict[str, Any] = {}
-    for name in signal.__struct_fields__:
-        value = getattr(signal, name)
-        if isinstance(value, str) and name not in IDS:
-            changes[name] = clean_text(value)
-        elif isinstance(value, msgspec.Raw) and bytes(value):
-            changes[name] = _clean_raw(value)
-    return msgspec.structs.replace(signal, **changes)
-
-
-def _clean_raw(value: msgspec.Raw) -> msgspec.Raw:
-    cleaned = clean(json.loads(bytes(value)))
-    return msgspec.Raw(json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")).encode())
+def clean_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a decoded JSON object cleaned, for doors whose bodies are JSON already; its ids stay as they are."""
+    if not needs_cleaning(msgspec.json.encode(body)):
+        return dict(body)
+    return {
+        str(clean_text(name)): value if name in IDS and isinstance(value, str) else clean({name: value})[clean_text(name)]
+        for name, value in body.items()
+    }

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pilothouse.sdk import DAY, EventSignal, Malformed, TooLarge, clean, new_id, parse_id, raw
+from pilothouse_otel.cleaning import clean_body
 from pilothouse_otel.kinds import OBSERVATIONS
 from pilothouse_otel.limits import LONGEST_NAME, MOST_ITEMS
 from pilothouse_otel.values import bounded, cut, first_text, moment
@@ -46,9 +47,9 @@ def decode(body: bytes) -> Any:
     """Decode JSON, also with lone surrogates and bare NaN, as some SDKs write it. Raises Malformed."""
     try:
         try:
-            return bounded(msgspec.json.decode(body))
+            return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return bounded(clean(json.loads(body)))
+            return clean(json.loads(body))
     except ValueError as fault:
         raise Malformed(f"The body is not valid JSON: {fault}") from None
     except RecursionError:
@@ -78,7 +79,7 @@ def _take(batch: Batch, event: Any, place: int, now: int) -> None:
     kind, body = (event.get("type"), event.get("body")) if isinstance(event, dict) else (None, None)
     if not isinstance(kind, str) or not isinstance(body, dict):
         raise ValueError("an event has a type and a body")  # noqa: TRY004 - a verdict on the event, told as one text
-    told = {name: value for name, value in body.items() if value is not None}
+    told = tell(body)
     if any((moment(told.get(name)) or 0) > now + DAY for name in TIMES):
         raise ValueError("a time lies more than 24 hours in the future")
     if kind == "trace-create":
@@ -87,6 +88,12 @@ def _take(batch: Batch, event: Any, place: int, now: int) -> None:
         batch.scores.append((place, score_of(told, moment(event.get("timestamp")))))
     elif kind not in _IGNORED:
         _add_observation(batch, kind, told, place)
+
+
+def tell(body: Body) -> Body:
+    """Return what a body says: within the limits, cleaned, and without what it leaves empty."""
+    told: Body = bounded({name: value for name, value in body.items() if value is not None})
+    return clean_body(told)
 
 
 def _add_trace(batch: Batch, told: Body, event: Body, place: int) -> None:

@@ -9,7 +9,6 @@ from flask import Response
 
 from pilothouse.sdk import ApiBlueprint, Invalid, NotFound, now, read_body
 from pilothouse_otel import agents, langfuse, observations
-from pilothouse_otel.cleaning import scrub
 from pilothouse_otel.door import Door, submit
 from pilothouse_otel.limits import MOST_BYTES
 from pilothouse_otel.spans import Refused
@@ -109,7 +108,7 @@ def take_batch() -> Verdicts:
     executions, observations steps, generations token usage, scores events. Answers 207 with a verdict for each event.
     """
     batch = langfuse.read_batch(langfuse.decode(read_body(MOST_BYTES)), now())
-    submit(scrub(observations.translate(batch)))
+    submit(observations.translate(batch))
     return Verdicts(
         [verdict for verdict in batch.verdicts if verdict.status == 201],  # noqa: PLR2004 - created
         [verdict for verdict in batch.verdicts if verdict.status != 201],  # noqa: PLR2004
@@ -120,10 +119,10 @@ def add_score() -> Score:
     """Send a score (Langfuse): it becomes an event named `score.<name>`."""
     body: Any = langfuse.decode(read_body(MOST_BYTES))
     try:
-        score = langfuse.score_of(body if isinstance(body, dict) else {}, now())
+        score = langfuse.score_of(langfuse.tell(body if isinstance(body, dict) else {}), now())
     except ValueError as fault:
         raise Invalid(str(fault)) from None
-    submit(scrub([(0, score)]))
+    submit([(0, score)])
     return Score(score.id)
 
 
@@ -134,6 +133,6 @@ def take_agent_traces() -> Response:
     items. What cannot be read is passed over; the exporter does not look at the answer.
     """
     refused = Refused()
-    submit(scrub(agents.translate(langfuse.decode(read_body(MOST_BYTES)), now(), refused)), refused)
+    submit(agents.translate(langfuse.decode(read_body(MOST_BYTES)), now(), refused), refused)
     told = {"rejected": refused.count, "message": refused.reason} if refused.count else {}
     return Response(msgspec.json.encode(told), content_type="application/json")

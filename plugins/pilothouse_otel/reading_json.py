@@ -102,7 +102,7 @@ class _Log(msgspec.Struct, rename="camel"):
 
 
 class _Points(msgspec.Struct, rename="camel"):
-    data_points: list[msgspec.Raw] | None = None
+    data_points: list[Any] | None = None
 
 
 class _Metric(msgspec.Struct, rename="camel"):

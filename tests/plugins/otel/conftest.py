@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.conftest import token_of
 
 from pilothouse.clock import now
 from pilothouse.testing import Api
 
 PROTOBUF = "application/x-protobuf"
+BEGUN = now() - 600_000
 NUMBERS = itertools.count(1)
 Spans = Sequence[dict[str, Any]]
 
@@ -28,9 +30,11 @@ def span_id(number: int | str) -> str:
     return f"{number:016x}" if isinstance(number, int) else number.encode().hex().ljust(16, "0")[:16]
 
 
-def span(name: str, trace: str, *, parent: str | None = None, start: int = 0, took: int | None = 10, **more: Any) -> dict[str, Any]:
-    """Make a span as OTLP's JSON has it; its id follows from its name. Times are ms after a fixed moment of today."""
-    begun = now() - 60_000 + start
+def span(
+    name: str, trace: str, *, parent: str | None = None, start: int = 0, took: int | None = 10, **more: Any
+) -> dict[str, Any]:
+    """Make a span as OTLP's JSON has it; its id follows from its name. Times are in ms after BEGUN."""
+    begun = BEGUN + start
     made = {
         "traceId": trace, "spanId": span_id(name), "name": name, "startTimeUnixNano": str(begun * 1_000_000),
         "attributes": attributes(more.pop("attributes", {})),
@@ -76,7 +80,8 @@ def exception(kind: str, message: str, stack: str = "") -> dict[str, Any]:
 def request_of(spans: Spans, resource: dict[str, Any] | None = None, scope: str = "test") -> dict[str, Any]:
     """Make a trace request."""
     told = attributes({"service.name": "order-desk"} if resource is None else resource)
-    return {"resourceSpans": [{"resource": {"attributes": told}, "scopeSpans": [{"scope": {"name": scope}, "spans": list(spans)}]}]}
+    scoped = {"scope": {"name": scope}, "spans": list(spans)}
+    return {"resourceSpans": [{"resource": {"attributes": told}, "scopeSpans": [scoped]}]}
 
 
 def llm(tokens: tuple[int, int] = (100, 10), **more: Any) -> dict[str, Any]:
@@ -120,7 +125,7 @@ class Door:
 
     def errors(self) -> list[Any]:
         """Return all errors."""
-        return [error for error in self.api.get("/api/errors?limit=500").json["data"]]
+        return list(self.api.get("/api/errors?limit=500").json["data"])
 
     def tokens(self, key: str) -> tuple[int, int, int]:
         """Return calls, prompt and completion tokens of an execution."""
@@ -162,3 +167,9 @@ def protobuf() -> Callable[..., bytes]:
         return request.SerializeToString()
 
     return write
+
+
+@pytest.fixture
+def make_client() -> Callable[[Any], Door]:
+    """Return what makes a door of another application."""
+    return lambda app: Door(app.test_client(), token_of(app))
