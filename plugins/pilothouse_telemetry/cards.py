@@ -15,8 +15,10 @@ from pilothouse_telemetry.queries import ENDED, FAILURES, share
 from pilothouse_telemetry.scope import Answer, Reading, Scope, with_query
 from pilothouse_telemetry.trends import figure
 
-RUNS, DURATION, SPEND = "executions.count", "executions.duration_ms", "tokens.cost_usd"
+RUNS, DURATION = "executions.count", "executions.duration_ms"
+SPEND, PROMPT, COMPLETION = "tokens.cost_usd", "tokens.prompt", "tokens.completion"  # PROMPT's count is that of all calls
 EXECUTIONS, CALLS, EVENTS = "/executions/", "/tokens/?tab=calls", "/analytics/events"  # where the rows behind charts are
+MOST_LINKS = 60  # buckets that lead to their rows; of more, one zooms in first: four hundred links would weigh on the page
 ENOUGH = 30  # runs in both periods from which on a change is coloured: fewer change by chance
 
 
@@ -55,6 +57,7 @@ class Dashboard:
 def ask_for_charts(reading: Reading, scope: Scope) -> None:
     """Ask for what the strip and the charts show."""
     before = None if scope.before is None else scope.before.bounds
+    reading.ask("calls", PROMPT, scope.ends)
     for suffix, bounds in (("", scope.current.bounds), (".before", before)):
         reading.ask(f"runs{suffix}", RUNS, bounds, ("status",))
         reading.ask(f"durations{suffix}", DURATION, bounds)
@@ -74,7 +77,7 @@ def dashboard(reading: Reading, scope: Scope, marks: Sequence[tuple[int, str]], 
     if (durations := reading.get("durations")) is not None:
         parts.append(_duration_parts(durations, reading.get("durations.before"), enough=_enough(runs, runs_before)))
     if (spend := reading.get("spend")) is not None:
-        parts.append(_spend_parts(spend, reading.get("spend.before")))
+        parts.append(_spend_parts(spend, reading.get("spend.before"), _observed(reading.get("calls"))))
     cards = [_placed(scope, card, marks, zoom) for part in parts for card in part.cards]
     figures = [_finished(scope, one) for part in parts for one in part.figures]
     return Dashboard(figures, cards, runs.total if runs is not None else None)
@@ -88,7 +91,7 @@ def _finished(scope: Scope, figure: Figure) -> Figure:
 def _placed(scope: Scope, card: Card, marks: Sequence[tuple[int, str]], zoom: str) -> Card:
     chart = replace(
         card.chart, at=scope.current.starts, zone=scope.zone, open_end=not scope.current.complete[-1], marks=marks, zoom=zoom,
-        rows=with_query(card.chart.rows, scope.filters.items()),
+        rows=with_query(card.chart.rows, scope.filters.items()) if len(scope.current.starts) <= MOST_LINKS else "",
     )  # fmt: skip
     return replace(card, chart=chart)
 
@@ -170,10 +173,12 @@ def _duration_parts(answer: Answer, before: Answer | None, *, enough: bool) -> _
     )
 
 
-def _spend_parts(answer: Answer, before: Answer | None) -> _Part:
+def _spend_parts(answer: Answer, before: Answer | None, calls: int) -> _Part:
     spent, spent_before = _totals(answer), None if before is None else _totals(before)
-    total, calls = sum(spent), sum(found.count for bucket in answer for found in bucket.values())
-    words = f"{formats.money(total)} for {formats.count(calls)} priced model calls"
+    total, priced = sum(spent), _observed(answer)
+    words = f"{formats.money(total)} for {formats.count(priced)} model calls"
+    if calls > priced:
+        words += f"; {formats.count(calls - priced)} more have no price and are not in it"
     series = [Series("Spend", spent, "bar", "c3"), *_dash(spent_before)]
     return _Part(
         [Figure("Spend", total, None if spent_before is None else sum(spent_before), "money", spent)],
@@ -200,6 +205,10 @@ def _dash(values: Sequence[float | None] | None, name: str = "Before") -> list[S
 def _percentiles(answer: Answer, stat: str) -> list[float | None]:
     measure = declared(DURATION)
     return [figure(measure, bucket.get(()), stat) for bucket in answer]  # type: ignore[arg-type,misc]
+
+
+def _observed(answer: Answer | None) -> int:
+    return sum(found.count for bucket in answer or () for found in bucket.values())
 
 
 def _counts(answer: Answer) -> list[int]:

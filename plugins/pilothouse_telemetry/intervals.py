@@ -142,7 +142,8 @@ def earlier(current: Buckets, length: int, zone: ZoneInfo) -> Buckets:
     """Return the buckets to compare with: as many, `length` ms earlier, cut at the same time of theirs.
 
     A length of whole days moves by local days, so that midnight stays midnight over a change of the clock. A bucket that
-    the change leaves without a counterpart is empty: its bounds are the same.
+    the change leaves without a counterpart is empty: its bounds are the same. Where the period ends now, its last minute
+    counts whole though it still runs, and so does the last one of the earlier period.
     """
     days = length // DAY if length % DAY == 0 else 0
 
@@ -152,4 +153,6 @@ def earlier(current: Buckets, length: int, zone: ZoneInfo) -> Buckets:
     bounds: list[int] = []
     for at in map(moved, current.bounds):
         bounds.append(max(at, bounds[-1]) if bounds else at)
+    if current.bounds[-1] > now() - MINUTE:
+        bounds[-1] = whole_minute(bounds[-1])
     return Buckets(tuple(map(moved, current.starts)), tuple(bounds), current.complete)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilothouse.sdk import Sum, Values, to_usd
-from pilothouse_telemetry.cards import CALLS, DURATION, EXECUTIONS, RUNS, SPEND
+from pilothouse_telemetry.cards import CALLS, COMPLETION, DURATION, EXECUTIONS, PROMPT, RUNS, SPEND
 from pilothouse_telemetry.queries import ENDED, FAILURES, share, speed_of
 from pilothouse_telemetry.scope import Answer, Reading, Scope, with_query
 
-PROMPT, COMPLETION = "tokens.prompt", "tokens.completion"
 TABLES: Mapping[str, str] = {"workflows": "workflow", "agents": "agent", "models": "model"}  # tab: dimension
 MOST_LINES = 200  # on the page; the CSV has all
 
@@ -29,7 +28,7 @@ class Column:
 
 @dataclass(slots=True)
 class Line:
-    """One workflow, agent or model; None is what names none. Durations in ms, money in nano-dollars."""
+    """One workflow, agent or model; None is what names none. Durations in ms, money in nano-dollars, `priced` is calls."""
 
     key: str | None
     runs: int = 0
@@ -39,8 +38,19 @@ class Line:
     p95_ms: float | None = None
     calls: int = 0
     tokens: int = 0
+    priced: int = 0
     spend: int = 0
     url: str = ""
+
+    @property
+    def cost(self) -> int | None:
+        """What its calls cost; None where none of them has a price: unknown is not free."""
+        return self.spend if self.priced or not self.calls else None
+
+    @property
+    def unpriced(self) -> int:
+        """How many calls have no price."""
+        return max(self.calls - self.priced, 0)
 
     @property
     def failure_rate(self) -> float | None:
@@ -56,7 +66,7 @@ RUN_COLUMNS = (
 TOKEN_COLUMNS = (
     Column("calls", "Model calls", "calls", "count", lambda line: line.calls),
     Column("tokens", "Tokens", "tokens", "compact", lambda line: line.tokens),
-    Column("spend_usd", "Spend", "", "money", lambda line: line.spend),
+    Column("spend_usd", "Spend", "", "money", lambda line: line.cost),
 )
 
 
@@ -124,6 +134,7 @@ def _add_tokens(reading: Reading, line: Callable[[str | None], Line]) -> None:
         line(key).tokens += found.total
     for (key,), found in _whole(reading.get("table.spend")).items():
         line(key).spend += found.total
+        line(key).priced += found.count
 
 
 def _columns(reading: Reading) -> list[Column]:
