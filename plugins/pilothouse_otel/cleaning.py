@@ -76,7 +76,7 @@ class _Swaps:
         self._names.update(attributes)
         for name, value in attributes.items():
             if type(value) is str:
-                if name not in RESPONSE_IDS:
+                if name not in RESPONSE_IDS or "\0" in value:
                     self.texts.add(value)
             elif type(value) is dict:
                 self.collect(value)
@@ -112,7 +112,7 @@ class _Swaps:
 
     def _of(self, name: str, value: Any) -> Any:
         if name in RESPONSE_IDS:
-            return value
+            return value.replace("\0", "") if isinstance(value, str) else value
         return clean({name: value})[name] if is_secret_name(name) else self.value(value)
 
 

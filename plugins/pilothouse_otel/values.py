@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pilothouse_otel.limits import DEEPEST, LONGEST_TEXT, MOST_VALUES
@@ -13,6 +13,8 @@ CUT = "…"
 TOO_DEEP = "[nested too deep]"
 MOST_TOKENS = 9_007_199_254_740_991  # 2**53 - 1, as in signals
 EXACT_FLOAT = 2.0**53
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def cut(text: str, longest: int = LONGEST_TEXT) -> str:
@@ -109,7 +111,7 @@ def moment(value: Any) -> int | None:
     try:
         parsed = datetime.fromisoformat(value)
         at = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
-        millis = int(at.timestamp() * 1000)
+        millis = (at - EPOCH) // MILLISECOND
     except (ValueError, OverflowError):
         return None
     return millis if millis >= 0 else None

@@ -173,3 +173,9 @@ def protobuf() -> Callable[..., bytes]:
 def make_client() -> Callable[[Any], Door]:
     """Return what makes a door of another application."""
     return lambda app: Door(app.test_client(), token_of(app))
+
+
+@pytest.fixture
+def either_door(either_api: Api) -> Door:
+    """Return the door of an application on either database."""
+    return Door(either_api.client, either_api.token)
