@@ -27,6 +27,7 @@ TIME_STEPS = (
     6 * clock.HOUR, 12 * clock.HOUR, clock.DAY, 2 * clock.DAY, 7 * clock.DAY, 14 * clock.DAY, 28 * clock.DAY,
     84 * clock.DAY,
 )
+UNITS = {"money": NANO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def _axis_text(value: float, fmt: str) -> str:
 def chart(spec: Chart) -> Markup:
     """Draw the plot of a chart with its axes. The figure around it (title, legend, table) is `ui.chart`."""
     zone = spec.zone or UTC
-    top = max((value for one in spec.series for value in one.tops), default=0)
+    # an axis without any value ends at one unit: a dollar, not a nano-dollar
+    top = max((value for one in spec.series for value in one.tops), default=0) or UNITS.get(spec.fmt, 0)
     ticks = duration_ticks(top) if spec.fmt == "duration" else nice_ticks(top)
     bars = any(one.kind == "bar" for one in spec.series)
     places = [_place(index, len(spec.at), bars=bars) for index in range(len(spec.at))]

@@ -30,7 +30,7 @@ Outcome = Literal["passed", "done", "failed", "dead", "postponed", "lost"]
 
 Settled = tuple[Outcome, str | None, Exception | None]  # how it ended, in words, and what it raised
 
-FREQUENT_S = 600  # what runs more often would bury people's own executions; its failures are reported all the same
+RARE_S = 600  # seconds between two runs of a scheduled task from which on each is worth a line
 OUTAGE_PAUSE_MS = 5 * clock.SECOND
 SWITCHED_OFF_PAUSE_MS = clock.MINUTE  # how soon a plugin's work goes on after it was switched on again
 
@@ -72,9 +72,12 @@ def drain(app: Flask, *, worker: str = "drain", limit: int = 1_000) -> int:
 
 
 def _report_run(held: Claim, outcome: Outcome, fault: Exception | None) -> None:
-    """Report the run as an execution of Pilothouse's own; frequent scheduled ones only where they fail."""
+    """Report the run as an execution of Pilothouse's own: each that failed; of those that went well only the rare ones.
+
+    What runs every few seconds, or once for each thing that people's programs do, would bury those programs' own runs.
+    """
     reporter = runtime().reporter
-    quiet = outcome == "done" and held.task in _frequent()
+    quiet = outcome == "done" and held.task not in _rare()
     if reporter is None or quiet or outcome not in {"done", "failed", "dead"}:
         return
     fields = {"id": f"{held.job_id}.{held.starts}", "trigger": "pilothouse", "attributes": {"start": held.starts}}
@@ -83,9 +86,9 @@ def _report_run(held: Claim, outcome: Outcome, fault: Exception | None) -> None:
     reporter.add(self_report.run(f"pilothouse {held.task}", status, held.started_at, error=error, **fields))
 
 
-def _frequent() -> set[str]:
+def _rare() -> set[str]:
     entries = runtime().registry.all("beat_schedule")
-    return {entry.task for _, entry in entries if entry.every_s < FREQUENT_S}
+    return {entry.task for _, entry in entries if entry.every_s >= RARE_S}
 
 
 def _settle(app: Flask, held: Claim) -> Settled:
