@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, case, select, update
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Table, bindparam, case, select, update
 
 from pilothouse.sdk import Batch, Bulk, parse_usd, run_many
 from pilothouse_executions.events import UsageDelta
@@ -87,13 +87,15 @@ def correct_usage(connection: Connection, deltas: Sequence[UsageDelta]) -> None:
 
 
 def _plus(column: Column[Any], name: str) -> ColumnElement[Any]:
-    """Return a column and what is bound to `add_<name>`, at most LARGEST."""
+    """Return a column and what is bound to `add_<name>`, at most LARGEST; counts of records never get there."""
+    if not isinstance(column.type, BigInteger):
+        return column + bindparam(f"add_{name}")
     return case((column > bindparam(f"room_{name}"), LARGEST), else_=column + bindparam(f"add_{name}"))
 
 
 def _bound(values: Mapping[str, int]) -> dict[str, int]:
     added = {name: min(value, LARGEST) for name, value in values.items()}
-    return {f"add_{n}": value for n, value in added.items()} | {f"room_{n}": LARGEST - max(v, 0) for n, v in added.items()}
+    return {f"add_{n}": v for n, v in added.items()} | {f"room_{n}": LARGEST - max(v, 0) for n, v in added.items()}
 
 
 def _totals(key: str, entry: Mapping[str, int], at: int) -> tuple[Any, ...]:

@@ -287,7 +287,8 @@ def snapshot(store):
     for row in store.rows("SELECT id FROM executions ORDER BY id"):
         shown = {name: store.run(row["id"])[name] for name in SHOWN}
         runs.append((row["id"], {**shown, "attributes": json.loads(shown["attributes"] or "null")}))
-    steps = store.rows("SELECT execution_id, id, status, kind, name, started_at, finished_at FROM steps ORDER BY execution_id, id")
+    columns = "execution_id, id, status, kind, name, started_at, finished_at"
+    steps = store.rows(f"SELECT {columns} FROM steps ORDER BY execution_id, id")
     sums = store.rows("SELECT * FROM execution_usage ORDER BY execution_id")
     errors = store.rows("SELECT * FROM execution_errors ORDER BY execution_id, id")
     return runs, steps, sums, errors
