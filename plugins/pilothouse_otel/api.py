@@ -16,7 +16,8 @@ from pilothouse_otel.reading import Encoding
 from pilothouse_otel.spans import Refused
 
 SEND = "core.signals.send"
-EVERYWHERE = {"": "", "/otlp": "_below_otlp"}
+# What stands before /v1: a slash too many at the end of the address that a client was given is no reason to redirect
+EVERYWHERE = {"": "", "/otlp": "_below_otlp", "/otlp/": "_below_otlp_with_slash"}
 LANGFUSE = {"/api/public/otel": "_of_langfuse"}  # its SDKs send there, whatever host they are given
 
 Export = Callable[[bytes, Encoding, Refused], Refused]

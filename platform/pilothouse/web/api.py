@@ -86,7 +86,7 @@ class ApiBlueprint(Blueprint):
             view = _view(handler, described, unsafe=method != "GET" and transaction)
             view.permission = permission
             view.operation = described
-            self.add_url_rule(path, f"{handler.__name__}", view, methods=[method], strict_slashes=False)
+            self.add_url_rule(path, f"{handler.__name__}", view, methods=[method], strict_slashes=False, merge_slashes=False)
             return handler
 
         return decorate

@@ -13,11 +13,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from tests.plugins.otel.conftest import PROTOBUF, request_of, span, trace_id
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pilothouse_otel.door import Busy, Door
 from pilothouse_otel.limits import MOST_BYTES, MOST_SPANS
 
-TRACES = ("/v1/traces", "/otlp/v1/traces", "/api/public/otel/v1/traces")
+TRACES = ("/v1/traces", "/otlp/v1/traces", "/otlp//v1/traces", "/api/public/otel/v1/traces")
 PATHS = (*TRACES, "/v1/logs", "/v1/metrics", "/otlp/v1/logs", "/otlp/v1/metrics")
 RESPONSES = {"traces": ExportTraceServiceResponse, "logs": ExportLogsServiceResponse, "metrics": ExportMetricsServiceResponse}
 
@@ -28,6 +29,14 @@ def test_traces_are_taken_at_every_path_without_a_redirect(door, trace, path, sl
     answer = door.export(span("root", trace), path=path + slash)
     assert (answer.status_code, answer.json) == (200, {})
     assert door.execution(trace)["workflow"] == "root"
+
+
+@pytest.mark.parametrize("path", ["//v1/traces", "//api/public/otel/v1/traces", "/otlp//v1/traces/"])
+def test_a_slash_too_many_is_no_redirect(app, door, path):
+    builder = EnvironBuilder(method="POST", json={}, headers={"Authorization": f"Bearer {door.api.token}"})
+    environ = builder.get_environ() | {"PATH_INFO": path}
+    _, status, _ = run_wsgi_app(app, environ)
+    assert status == "200 OK"
 
 
 @pytest.mark.parametrize("path", PATHS)
