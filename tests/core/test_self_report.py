@@ -99,11 +99,11 @@ def test_frames_run_from_the_outermost_to_the_innermost_and_say_what_is_ours():
     assert all(frame.vars is None for frame in frames)
 
 
-def test_a_bottomless_recursion_keeps_both_ends():
+def test_a_deep_recursion_keeps_both_ends():
     def deeper(n):
-        return deeper(n + 1)
+        return deeper(n - 1) if n else 1 / 0
 
-    frames = failure(raised(lambda: deeper(0))).frames
+    frames = failure(raised(lambda: deeper(OUTERMOST + INNERMOST + 50))).frames
     assert len(frames) == OUTERMOST + INNERMOST
     assert frames[0].function == "raised"
 
