@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from pilothouse.runtime import runtime
 from pilothouse.testing import Api
 
 OWN = Path(__file__).parent / "cases"
@@ -87,9 +88,10 @@ def enveloped(*items: tuple[str, Any], header: dict[str, Any] | None = None) -> 
 
 
 @pytest.fixture
-def sentry(app: Flask, make_token: Callable[..., str]) -> Sentry:
-    """Return an SDK whose DSN has a token with the scope ingest."""
-    return Sentry(app.test_client(), make_token("ingest"))
+def sentry(app: Flask, make_token: Callable[..., str]) -> Iterator[Sentry]:
+    """Return an SDK whose DSN has a token with the scope ingest; what it sends must make nobody behind the door fail."""
+    yield Sentry(app.test_client(), make_token("ingest"))
+    assert runtime().registry.guard.failures == {}
 
 
 def everything(api: Api, path: str) -> list[Any]:
