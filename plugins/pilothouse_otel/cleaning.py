@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from pilothouse_otel.spans import Attributes, LogRecord, Span
 # Two ids must never become one: those of Langfuse's and openai-agents' bodies, and the providers' among attributes.
 IDS = frozenset({"id", "traceId", "parentObservationId", "observationId", "trace_id", "parent_id", "response_id"})
 RESPONSE_IDS = frozenset({"gen_ai.response.id", "ai.response.id"})
+_NUMBERS = re.compile(r"\.?\d[\d -]{12,}")  # as long as a card's, with the point that makes it a fraction
 TOGETHER = 64  # texts that are looked through together once one of all is known not to be clean
 KEPT_NAMES = 4_096
 
@@ -132,6 +134,8 @@ def _clean_one(text: str) -> str:
     """Clean one text: as the JSON that it holds, or as it is."""
     if not _is_dirty((text,)):
         return text
+    if not _is_dirty((_NUMBERS.sub("0", text),)):
+        return _NUMBERS.sub(lambda number: str(clean_text(number[0])), text)  # nothing but numbers that may be cards
     if text[:1] in {"{", "["}:
         try:
             value = json.loads(text)

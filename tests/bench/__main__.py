@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import ingest, lists, pages, postgres, start
+from tests.bench import bench_otlp, ingest, lists, pages, postgres, start
 from tests.bench.figures import Figure, print_table
 
 BENCHES: dict[str, Callable[[int], list[Figure]]] = {
     "P1": ingest.batches,
     "P2": ingest.single_signals,
     "P3": postgres.batches,
+    "P4": bench_otlp.batches,
     "P5": lists.list_pages,
     "P7": pages.console_pages,
     "P10": start.start_and_memory,
