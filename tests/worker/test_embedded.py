@@ -35,7 +35,7 @@ def test_a_folder_whose_path_does_not_do_gets_a_short_socket(tmp_path: Path, nam
 def test_what_was_written_survives_a_kill(broker: Broker) -> None:
     client = address.connect(broker.url)
     client.set("kept", "yes")
-    assert eventually(lambda: (broker.folder / "valkey" / "appendonlydir").exists(), 3)  # noqa: PLW0108 - it is patched into another module
+    assert eventually(lambda: (broker.folder / "valkey" / "appendonlydir").exists(), 3)
     broker.send_signal(signal.SIGKILL)
     assert broker.process is not None
     broker.process.wait(5)
