@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, delete, func, select, text
@@ -20,7 +19,7 @@ from sqlalchemy import Connection, Table, delete, func, select, text
 from pilothouse import clock
 from pilothouse.db import Bulk, db, unit_of_work
 from pilothouse.measure_models import MeasureCut, MeasureDelta, MeasureName, MeasureRollup, MeasureSeries
-from pilothouse.measure_sums import ADDED, CODES, KEPT, QUARTER, ROLLED, SIZES, Added, Resolution, Rolled, Sum, Values
+from pilothouse.measure_sums import ADDED, CODES, KEPT, QUARTER, ROLLED, Added, Resolution, Rolled, Sum, Values
 from pilothouse.measures import cuts_of, declared, horizon, scope_of, write_names
 
 STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lock for about 0.1 s
@@ -38,7 +37,10 @@ DELTAS: Table = MeasureDelta.__table__  # type: ignore[assignment]
 ROLLUPS: Table = MeasureRollup.__table__  # type: ignore[assignment]
 
 Cut = tuple[str, str]  # scope, names as `measure_cuts` holds them
-Rows = dict[tuple[int, Values], dict[str, Sum]]  # by start (ms) and dimension values: sums by measure
+Rows = dict[tuple[int, Values], dict[str, "_Cell"]]  # by start (ms) and dimension values: sums by measure
+Key = tuple[int, int, int, int]  # cut, resolution, start (ms), series
+_LARGEST = 1 << 63  # what MessagePack writes as a number
+_ENCODER = msgspec.msgpack.Encoder()
 _NEW_SERIES = Bulk(SERIES, ("cut_id", "digest", "members"), ignore_conflicts=True)
 
 
@@ -88,31 +90,60 @@ def _still_there(connection: Connection, ids: Sequence[int]) -> int:
     return int(connection.scalar(select(func.count()).select_from(DELTAS).where(DELTAS.c.id.in_(ids))) or 0)
 
 
+class _Cell:
+    """The sum of one measure in one row. Until a second one is merged into it, it is another row's: most are never copied."""
+
+    __slots__ = ("found", "own")
+
+    def __init__(self, found: Sum) -> None:
+        self.found, self.own = found, False
+
+    def merge(self, found: Sum) -> None:
+        if not self.own:
+            self.found, self.own = self.found.copy(), True
+        self.found.merge(found)
+
+
 @dataclass(slots=True)
 class _CutSums:
-    """What a compaction adds to one cut: by quarter of an hour, and by minute what has just its dimensions."""
+    """What a compaction adds to one cut: by hour, and by quarter and minute what has just its dimensions."""
 
+    hours: Rows = field(default_factory=dict)
     quarters: Rows = field(default_factory=dict)
     minutes: Rows = field(default_factory=dict)
 
 
+_Flat = dict[tuple[str, int, Values], Sum]  # by measure, start (ms) and values of all dimensions
+
+
 def _summed(added: Iterable[Added]) -> dict[Cut, _CutSums]:
     """Sum what was added, for every cut that has roll-ups."""
-    minutes: dict[tuple[str, int, Values], Sum] = defaultdict(Sum)
+    minutes: _Flat = defaultdict(Sum)
     for entry in added:
         minutes[entry.measure, entry.at, entry.dimensions].add_rolled(entry)
-    quarters: dict[tuple[str, int, Values], Sum] = defaultdict(Sum)
-    for (measure, at, values), found in minutes.items():
-        quarters[measure, at - at % QUARTER, values].merge(found)
+    quarters = _coarser(minutes, QUARTER)
+    hours = _coarser(quarters, clock.HOUR)
+    plans = {(measure, len(values)): _plan(measure, len(values)) for measure, _, values in hours}
     cuts: dict[Cut, _CutSums] = defaultdict(_CutSums)
-    plans = {(m, len(values)): _plan(m, len(values)) for m, _, values in quarters}
-    for (measure, at, values), found in minutes.items():
-        whole, places = plans[measure, len(values)][-1]
-        _add(cuts[whole].minutes, (at, _picked(values, places)), measure, found)
-    for (measure, at, values), found in quarters.items():
+    for (measure, at, values), found in hours.items():
         for cut, places in plans[measure, len(values)]:
-            _add(cuts[cut].quarters, (at, _picked(values, places)), measure, found)
+            _add(cuts[cut].hours, (at, _picked(values, places)), measure, found)
+    for flat, name in ((minutes, "minutes"), (quarters, "quarters")):
+        for (measure, at, values), found in flat.items():
+            whole, places = plans[measure, len(values)][-1]
+            _add(getattr(cuts[whole], name), (at, _picked(values, places)), measure, found)
     return cuts
+
+
+def _coarser(finer: _Flat, size: int) -> _Flat:
+    cells: dict[tuple[str, int, Values], _Cell] = {}
+    for (measure, at, values), found in finer.items():
+        key = (measure, at - at % size, values)
+        if key in cells:
+            cells[key].merge(found)
+        else:
+            cells[key] = _Cell(found)
+    return {key: cell.found for key, cell in cells.items()}
 
 
 def _picked(values: Values, places: Sequence[int]) -> Values:
@@ -122,11 +153,11 @@ def _picked(values: Values, places: Sequence[int]) -> Values:
 def _add(rows: Rows, key: tuple[int, Values], measure: str, found: Sum) -> None:
     row = rows.get(key)
     if row is None:
-        row = rows[key] = {}
-    if measure in row:
+        rows[key] = {measure: _Cell(found)}
+    elif measure in row:
         row[measure].merge(found)
     else:
-        row[measure] = found.copy()
+        row[measure] = _Cell(found)
 
 
 def _plan(measure: str, size: int) -> list[tuple[Cut, tuple[int, ...]]]:
@@ -142,54 +173,51 @@ def _plan(measure: str, size: int) -> list[tuple[Cut, tuple[int, ...]]]:
 
 
 def _store(connection: Connection, cuts: Mapping[Cut, _CutSums]) -> None:
-    names = _intern_names(connection, {measure for sums in cuts.values() for row in sums.quarters.values() for measure in row})
-    rolled: dict[tuple[int, int, int, int], dict[int, Sum]] = {}
+    names = _intern_names(connection, {measure for sums in cuts.values() for row in sums.hours.values() for measure in row})
+    rolled: dict[Key, dict[str, _Cell]] = {}
     for cut, sums in sorted(cuts.items()):
         cut_id = _intern_cut(connection, cut)
         _bound(connection, cut_id, sums)
-        series = _intern_series(connection, cut_id, {values for _, values in sums.quarters})
+        series = _intern_series(connection, cut_id, {values for _, values in sums.hours})
         for resolution, rows in _levels(sums):
             code, since = CODES[resolution], horizon(resolution)
             for (at, values), row in rows.items():
                 if at >= since:
-                    rolled[cut_id, code, at, series[values]] = {names[measure]: found for measure, found in row.items()}
-    _merge(connection, rolled)
+                    rolled[cut_id, code, at, series[values]] = row
+    _merge(connection, rolled, names)
 
 
 def _levels(sums: _CutSums) -> Iterable[tuple[Resolution, Rows]]:
     """Yield the sums by minute, quarter, hour and day."""
     yield "minute", sums.minutes
     yield "quarter", sums.quarters
-    finer = sums.quarters
-    for resolution in ("hour", "day"):
-        size = SIZES[resolution]
-        coarser: Rows = {}
-        for (at, values), row in finer.items():
-            for measure, found in row.items():
-                _add(coarser, (at - at % size, values), measure, found)
-        yield resolution, coarser
-        finer = coarser
+    yield "hour", sums.hours
+    days: Rows = {}
+    for (at, values), row in sums.hours.items():
+        for measure, cell in row.items():
+            _add(days, (at - at % clock.DAY, values), measure, cell.found)
+    yield "day", days
 
 
 def _bound(connection: Connection, cut_id: int, sums: _CutSums) -> None:
     """Put what is beyond `MOST_SERIES` a day into the series OTHER; who was there first on a day stays."""
-    fresh = {values for _, values in sums.quarters}
+    fresh = {values for _, values in sums.hours}
     known = connection.scalar(select(func.count()).select_from(SERIES).where(SERIES.c.cut_id == cut_id)) or 0
     if known + len(fresh) <= MOST_SERIES:
         return
     days: dict[int, set[Values]] = {}
-    for at, values in sums.quarters:
+    for at, values in sums.hours:
         days.setdefault(at - at % clock.DAY, set()).add(values)
     out = {(day, values) for day, wanted in days.items() for values in _beyond(connection, cut_id, day, wanted)}
-    sums.quarters, sums.minutes = _moved(sums.quarters, out), _moved(sums.minutes, out)
+    sums.hours, sums.quarters, sums.minutes = (_moved(rows, out) for rows in (sums.hours, sums.quarters, sums.minutes))
 
 
 def _moved(rows: Rows, out: set[tuple[int, Values]]) -> Rows:
     bounded: Rows = {}
     for (at, values), row in rows.items():
         kept = tuple(OTHER for _ in values) if (at - at % clock.DAY, values) in out else values
-        for measure, found in row.items():
-            _add(bounded, (at, kept), measure, found)
+        for measure, cell in row.items():
+            _add(bounded, (at, kept), measure, cell.found)
     return bounded
 
 
@@ -254,24 +282,44 @@ INSERT INTO measure_rollups (cut_id, resolution, at, series_id, body) VALUES ({0
 ON CONFLICT (cut_id, resolution, at, series_id) DO UPDATE SET body = excluded.body"""
 
 
-def _merge(connection: Connection, rolled: Mapping[tuple[int, int, int, int], dict[int, Sum]]) -> None:
+def _merge(connection: Connection, rolled: Mapping[Key, Mapping[str, _Cell]], names: Mapping[str, int]) -> None:
     """Merge sums into the roll-ups with their keys: read those that are there, write all of them."""
-    sqlite = connection.dialect.name == "sqlite"
     keys = sorted(rolled)
-    if sqlite:
-        there = connection.exec_driver_sql(_TOUCHED_SQLITE, (msgspec.json.encode(keys).decode(),))
-    else:
-        there = connection.exec_driver_sql(_TOUCHED_POSTGRESQL, tuple(list(column) for column in zip(*keys, strict=True)))
-    bodies: dict[tuple[Any, ...], dict[int, Rolled]] = {tuple(row[:4]): ROLLED.decode(row[4]) for row in there}
+    there = _touched(connection, keys)
+    written: dict[int, Rolled] = {}  # by the sum's identity: many rows hold the same one
     rows = []
     for key in keys:
-        body = bodies.get(key, {})
-        for name, found in rolled[key].items():
-            if name in body:
-                found.add_rolled(body[name])
-            body[name] = found.rolled()
-        rows.append((*key, msgspec.msgpack.encode(body)))
-    connection.exec_driver_sql(_UPSERT.format("?" if sqlite else "%s"), rows)
+        known = there.get(key)
+        body = ROLLED.decode(known) if known is not None else {}
+        for measure, cell in rolled[key].items():
+            added = written.get(id(cell.found))
+            if added is None:
+                added = written[id(cell.found)] = cell.found.rolled()
+            name = names[measure]
+            body[name] = _joined(body[name], added) if name in body else added
+        rows.append((*key, _ENCODER.encode(body)))
+    connection.exec_driver_sql(_UPSERT.format("?" if connection.dialect.name == "sqlite" else "%s"), rows)
+
+
+def _touched(connection: Connection, keys: Sequence[Key]) -> dict[Key, bytes]:
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(_TOUCHED_SQLITE, (msgspec.json.encode(keys).decode(),))
+    else:
+        found = connection.exec_driver_sql(_TOUCHED_POSTGRESQL, tuple(list(column) for column in zip(*keys, strict=True)))
+    return {(cut_id, code, at, series): body for cut_id, code, at, series, body in found.all()}
+
+
+def _joined(first: Rolled, second: Rolled) -> Rolled:
+    """Add two written sums."""
+    count, total, sketch = first
+    if sketch is None and second[2] is None and isinstance(total, int) and isinstance(second[1], int):
+        total += second[1]
+        if -_LARGEST <= total < _LARGEST:
+            return count + second[0], total, None
+    both = Sum()
+    both.add_rolled(first)
+    both.add_rolled(second)
+    return both.rolled()
 
 
 def purge(_payload: object = None) -> None:

@@ -5,9 +5,10 @@ commit. `measure_rollups.compact` moves them into roll-ups and deletes them in o
 left is exact, however often a compaction is killed. A negative count takes back what was added before (an execution that
 changed its status), so sums always equal a recount of the rows.
 
-Roll-ups by quarter of an hour, hour and day exist for the whole of a measure, for each of its dimensions alone, for the
-combinations that it declares as `cuts` and for all dimensions together; by minute for the last only. A read takes the smallest
-of them that answers it: a trend by model costs as many rows as it has points, however many records and users there are.
+Roll-ups by hour and day exist for the whole of a measure, for each of its dimensions alone, for the combinations that it
+declares as `cuts` and for all dimensions together; by minute and quarter of an hour, which serve the ends of periods, time
+zones off the full hour and short charts, for the last only. A read takes the smallest of them that answers it: a trend by
+model costs as many rows as it has points, however many records, workflows and users there are.
 
 Values are whole numbers of the measure's smallest unit (`Measure.scale` of them make one unit: nano-dollars, microseconds),
 so sums of money are exact. The logarithmic buckets of percentiles do not mind the scale.
@@ -46,6 +47,7 @@ from pilothouse.measure_sums import (
 from pilothouse.runtime import runtime
 from pilothouse.sketches import Distinct, Histogram, hash_of
 
+FINE = ("minute", "quarter")  # resolutions that are kept for all dimensions together only
 _DELTAS = Bulk(MeasureDelta.__table__, ("at", "body"))  # type: ignore[arg-type]
 
 
@@ -198,7 +200,7 @@ def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> li
     return [reader.answer for reader in readers]
 
 
-_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool]  # scope, cut, bounds, whether it is about minutes
+_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool]  # scope, cut, bounds, whether it is about minutes and quarters
 
 
 def _pieces(groups: Iterable[_Group]) -> list[tuple[int, str, str, int, int, int]]:
@@ -207,7 +209,7 @@ def _pieces(groups: Iterable[_Group]) -> list[tuple[int, str, str, int, int, int
         (number, scope, write_names(cut), CODES[resolution], start, end)
         for number, (scope, cut, bounds, fine) in enumerate(groups)
         for resolution, start, end in pieces_of(bounds)
-        if (resolution == "minute") == fine
+        if (resolution in FINE) == fine
     ]
 
 
