@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, update
 
-from pilothouse.sdk import Batch, in_list, in_list_sql, insert_ignore
+from pilothouse.sdk import Batch, Bulk, in_list, in_list_sql
 from pilothouse_executions.events import UsageCorrected, UsageDelta
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import TokenSum, TokenUsageRow
@@ -27,6 +27,7 @@ Place = tuple[str, str]  # an execution and one of its steps
 _USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
 _SUMS: Table = TokenSum.__table__  # type: ignore[assignment]
 _ALL = tuple(column.name for column in _USAGE.columns)
+_INSERT = Bulk(_SUMS, ("execution_id", "step_id"), ignore_conflicts=True)
 
 
 def settle(batch: Batch, fresh: Sequence[Row]) -> None:
@@ -74,7 +75,7 @@ def _mark_above(batch: Batch, rows: Sequence[Row], asked: Iterable[str]) -> set[
     marked = _marked(batch, {step for _, step in above} | set(asked))
     new = above - marked
     if new:
-        insert_ignore(batch.connection, _SUMS, [{"step_id": step, "execution_id": key} for key, step in sorted(new)])
+        _INSERT.insert(batch.connection, sorted(new))
         found = _find(batch, "step_id", {step for _, step in new}, "AND counted")
         _uncount(batch, [row for row in found if (row["execution_id"], row["step_id"]) in new])
     return marked | new

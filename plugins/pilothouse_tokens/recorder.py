@@ -6,6 +6,7 @@ Runs inside the ingest transaction, one writer at a time; a few bulk statements 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete
@@ -24,6 +25,7 @@ MOST_TOKENS = 10**10  # of one call; no model takes a thousandth of it, and sums
 Row = dict[str, Any]
 
 _INSERT = Bulk(USAGE, COLUMNS)
+_VALUES = itemgetter(*COLUMNS)
 
 
 def record_usage(batch: Batch) -> Recorded:
@@ -50,7 +52,7 @@ def record_usage(batch: Batch) -> Recorded:
             answered.add(signal.response_id)
         fresh[place] = row
     leaves.settle(batch, list(fresh.values()))
-    _INSERT.insert(batch.connection, [tuple(row[name] for name in COLUMNS) for row in fresh.values()])
+    _INSERT.insert(batch.connection, map(_VALUES, fresh.values()))
     _count(batch, fresh.values())
     completed = completing.complete(batch, {place: row for place, row in late.items() if _fault(row) is None})
     _note_unpriced(batch, completed.values())
