@@ -108,7 +108,7 @@ def test_unknown_fields_are_passed_over():
         ({**GOOD, "started_at": "soon"}, "started_at"), ({**GOOD, "started_at": 2**64}, "started_at"),
         ({**GOOD, "started_at": True}, "started_at"), ({**GOOD, "started_at": 1.5}, "started_at"),
         ({**GOOD, "attributes": []}, "attributes"), ({**GOOD, "attributes": "{}"}, "attributes"),
-        ({**GOOD, "error": []}, "error"), ({**GOOD, "error": {"error_type": "E"}}, "error"),
+        ({**GOOD, "error": []}, "error"), ({**GOOD, "error": {"error_type": "E"}}, "error.message"),
         ({**GOOD, "error": {"error_type": "E", "message": 5}}, "error.message"),
         ({**GOOD, "error": {"error_type": "E", "message": "m", "attributes": 5}}, "error.attributes"),
         ({"type": "event", "id": "e", "name": "n", "properties": 5}, "properties"),

@@ -73,8 +73,16 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
         try:
             msgspec.convert(value[field.encode_name], hints[field.name], strict=strict, dec_hook=_hook_for(strict=strict))
         except (msgspec.ValidationError, RecursionError, OverflowError) as fault:
-            errors.append(located(str(fault), where))
+            inner = _struct_in(hints[field.name])
+            nested = find_errors(value[field.encode_name], inner, where, strict=strict) if inner is not None else []
+            errors += nested or [located(str(fault), where)]
     return errors
+
+
+def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
+    """Return the Struct that a field holds, if it is one or optionally one."""
+    kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+    return kinds[0] if kinds and get_origin(hint) is not list else None
 
 
 @cache

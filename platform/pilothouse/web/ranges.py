@@ -35,16 +35,16 @@ def read_period(
     range_: str | None = None, since: int | None = None, until: int | None = None, *, default: str = "24h"
 ) -> Period:
     """Read the period that a request asks for. Raises Invalid for anything that is none, or longer than 400 days."""
-    now = clock.now()
+    now, length = clock.now(), parse_range(range_ or default)
     if since is not None or until is not None:
         end = now if until is None else until
-        start = end - parse_range(range_ or default) if since is None else since
+        start = end - length if since is None else since
         if start >= end:
             raise Invalid.field("since", "must be before until")
         if end - start > LONGEST:
             raise Invalid.field("since", "the period is longer than 400 days")
         return Period(start, end)
-    return Period(now - parse_range(range_ or default), now)
+    return Period(now - length, now)
 
 
 def parse_range(value: str) -> int:
