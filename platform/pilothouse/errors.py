@@ -133,6 +133,7 @@ class PluginError(PilothouseError):
         """Name the plugin and say what is wrong with it."""
         super().__init__(f"{plugin}: {detail}")
         self.plugin = plugin
+        self.reason = detail
 
 
 class VaultSealed(PilothouseError):

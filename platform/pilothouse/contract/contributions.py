@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 from pilothouse.contract.events import Event
 from pilothouse.signals import Signal
 
+LONGEST_TASK_S = 3_540  # below the time after which the broker hands a task out again (work.celery_app)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from flask import Blueprint
 
 from pilothouse.access import Permission
 from pilothouse.contract import contributions as c
 from pilothouse.contract.events import Event
 from pilothouse.errors import PluginError
-from pilothouse.settings import Setting
-from pilothouse.signals import Signal, tag_of
+from pilothouse.settings import CORE_SETTINGS, Setting
+from pilothouse.signals import CORE_SIGNALS, Signal, decode_hook, tag_of
+
+CORE = "core"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # it becomes a part of table names, endpoints and addresses
 
 INSTANCES: Mapping[str, type] = {
     "settings": Setting,
@@ -40,36 +45,127 @@ INSTANCES: Mapping[str, type] = {
 CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": object}
 PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks",
                       "event_sinks"})  # fmt: skip
+JOINED = frozenset({"api_blueprints", "admin_views"})  # Flask takes no dots in these
 SHARED_SUBJECTS = frozenset({"recorders", "enrichers", "migrations", "models", "navigation"})
 
 
-def check_contributions(plugin: str, found: Mapping[str, tuple[Any, ...]], taken: dict[str, dict[str, str]]) -> None:
-    """Check what a plugin returned against what others took already, and take its names.
+class Checks:
+    """Checks what one plugin after the other returned, each against those that came before it."""
 
-    Raises PluginError that names the hook, the thing and, for a conflict, the other plugin.
-    """
-    for kind, items in found.items():
-        for item in items:
-            _check_type(plugin, kind, item)
-            if kind in SHARED_SUBJECTS:
-                continue
-            name = name_of(kind, item)
-            if kind in PREFIXED and plugin != "core" and not name.startswith(f"{plugin}."):
-                raise PluginError(plugin, f"pilothouse_{kind}: the name {name!r} must start with {plugin + '.'!r}")
-            other = taken.setdefault(kind, {}).setdefault(name, plugin)
-            if other != plugin or [name_of(kind, i) for i in items].count(name) > 1:
-                raise PluginError(plugin, f"pilothouse_{kind}: the name {name!r} is taken by {other}")
+    def __init__(self) -> None:
+        """Start with the names that the core has without a hook."""
+        self._taken: dict[str, dict[str, str]] = {
+            "settings": {setting.name: CORE for setting in CORE_SETTINGS},
+            "signals": {tag_of(kind): CORE for kind in CORE_SIGNALS},
+        }
+        self._known: dict[str, Mapping[str, tuple[Any, ...]]] = {}
+
+    def check(self, plugin: str, found: Mapping[str, tuple[Any, ...]], requires: Sequence[str]) -> None:
+        """Check a plugin's contributions and take their names.
+
+        Raises PluginError that names the hook, the thing and, for a conflict, the other plugin; nothing is taken then.
+        """
+        taken: dict[str, dict[str, str]] = {}
+        for kind, items in found.items():
+            for item in items:
+                _check_type(plugin, kind, item)
+                if kind not in SHARED_SUBJECTS:
+                    self._check_name(plugin, kind, item, taken.setdefault(kind, {}))
+        _check_details(plugin, found)
+        _check_references(plugin, found, [found, *(self._known[name] for name in (CORE, *requires) if name in self._known)])
+        for kind, names in taken.items():
+            self._taken.setdefault(kind, {}).update(names)
+        self._known[plugin] = found
+
+    def _check_name(self, plugin: str, kind: str, item: Any, taken: dict[str, str]) -> None:
+        name = name_of(plugin, kind, item)
+        if plugin != CORE and not _carries(plugin, kind, name):
+            raise PluginError(plugin, f"pilothouse_{kind}: the name {name!r} must start with {plugin + '.'!r}")
+        others: Mapping[str, str] = {**self._taken.get(kind, {}), **taken}
+        other = others.get(name)
+        if other is not None:
+            raise PluginError(plugin, f"pilothouse_{kind}: the name {name!r} is taken by {other}")
+        taken[name] = plugin
 
 
-def name_of(kind: str, item: Any) -> str:
-    """Return the name by which a contribution must be unique."""
-    if kind == "signals":
-        return tag_of(item)
-    return str(item.name()) if kind == "events" else str(item.name)
+def check_manifest(name: str, manifest: c.Manifest) -> None:
+    """Check a manifest against the name of the entry point. Raises PluginError."""
+    texts = (manifest.title, manifest.description, manifest.sdk)
+    if not _NAME.fullmatch(name):
+        raise PluginError(name, "its name must be 1 to 40 small letters, digits and underscores, a letter first")
+    if manifest.name != name:
+        raise PluginError(name, f"its manifest says {manifest.name}, its entry point {name}")
+    if not all(isinstance(text, str) for text in texts):
+        raise PluginError(name, "title, description and sdk of its manifest must be text")
+    requires: Any = manifest.requires
+    if not isinstance(requires, (tuple, list)) or not all(isinstance(one, str) for one in requires):
+        raise PluginError(name, "requires of its manifest must be a tuple of names")
+
+
+def name_of(plugin: str, kind: str, item: Any) -> str:
+    """Return the name by which a contribution must be unique. Raises PluginError where it has none."""
+    try:
+        name = tag_of(item) if kind == "signals" else item.name() if kind == "events" else item.name
+    except Exception as fault:
+        raise PluginError(plugin, f"pilothouse_{kind}: {item!r:.80} has no name: {fault}") from fault
+    if not isinstance(name, str) or not name:
+        raise PluginError(plugin, f"pilothouse_{kind}: the name of {item!r:.80} must be text")
+    return name
+
+
+def _carries(plugin: str, kind: str, name: str) -> bool:
+    """Say whether a name carries that of its plugin, where it must."""
+    if kind in PREFIXED:
+        return name.startswith(f"{plugin}.")
+    if kind in JOINED:
+        return name == plugin or name.startswith((f"{plugin}_", f"{plugin}."))
+    return kind != "settings" or name.startswith("PILOTHOUSE_")
 
 
 def _check_type(plugin: str, kind: str, item: Any) -> None:
-    expected = INSTANCES.get(kind) or CLASSES[kind]
-    right = isinstance(item, expected) if kind in INSTANCES else isinstance(item, type) and issubclass(item, expected)
+    if kind in INSTANCES:
+        expected, right = INSTANCES[kind], isinstance(item, INSTANCES[kind])
+    else:
+        expected, right = CLASSES[kind], isinstance(item, type) and issubclass(item, CLASSES[kind])
     if not right:
         raise PluginError(plugin, f"pilothouse_{kind}: {item!r:.80} is no {expected.__name__}")
+
+
+def _check_details(plugin: str, found: Mapping[str, tuple[Any, ...]]) -> None:
+    """Check what would stop the application later on, where nobody could tell any more whose fault it is."""
+    for task in found.get("tasks", ()):
+        if not 0 < task.limit_s <= c.LONGEST_TASK_S:
+            raise PluginError(plugin, f"pilothouse_tasks: {task.name}: limit_s must be 1 to {c.LONGEST_TASK_S} seconds")
+    for kind in found.get("signals", ()):
+        try:
+            msgspec.json.Decoder(kind, dec_hook=decode_hook)
+        except TypeError as fault:
+            raise PluginError(plugin, f"pilothouse_signals: {kind.__name__} cannot be decoded: {fault}") from None
+
+
+def _check_references(plugin: str, found: Mapping[str, Any], known: Sequence[Mapping[str, tuple[Any, ...]]]) -> None:
+    """Check that what a plugin points at is its own, the core's, or a plugin's that it requires."""
+
+    def all_of(kind: str) -> list[Any]:
+        return [item for contributions in known for item in contributions.get(kind, ())]
+
+    permissions = {permission.name for permission in all_of("permissions")}
+    signals = {*CORE_SIGNALS, *all_of("signals")}
+    tasks = {task.name for task in found.get("tasks", ())}
+    events = set(all_of("events"))
+    for kind in ("admin_views", "navigation", "panels", "palette", "notification_categories"):
+        _check_pointers(plugin, kind, found, "permission", permissions)
+    for kind in ("reactions", "notification_categories"):
+        _check_pointers(plugin, kind, found, "event", events)
+    for kind in ("recorders", "enrichers"):
+        _check_pointers(plugin, kind, found, "signal", signals)
+    _check_pointers(plugin, "beat_schedule", found, "task", tasks)
+
+
+def _check_pointers(plugin: str, kind: str, found: Mapping[str, Any], attribute: str, known: Collection[Any]) -> None:
+    for item in found.get(kind, ()):
+        target = getattr(item, attribute)
+        if target not in known:
+            name = getattr(target, "__name__", target)
+            words = f"the {attribute} {name} is neither its own nor the core's nor of a plugin that it requires"
+            raise PluginError(plugin, f"pilothouse_{kind}: {words}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 GROUP = "pilothouse.plugins"
+OURS = "pilothouse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,12 @@ class Candidate:
 
 
 def discover(disabled: Sequence[str] = ()) -> list[Candidate]:
-    """Import every installed plugin whose name is not disabled, in the order of names; a failing import is contained."""
-    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    """Import every installed plugin whose name is not disabled, in the order of names; a failing import is contained.
+
+    Where two distributions offer the same name, ours comes first, and whoever comes first has it.
+    """
+    found = entry_points(group=GROUP)
+    points = sorted(found, key=lambda point: (point.name, _distribution(point) != OURS, _distribution(point)))
     return [_load(point) for point in points if point.name not in disabled]
 
 
@@ -31,8 +36,12 @@ def installed_names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else ""
+
+
 def _load(point: EntryPoint) -> Candidate:
-    distribution = point.dist.name if point.dist else ""
+    distribution = _distribution(point)
     version = point.dist.version if point.dist else ""
     try:
         return Candidate(point.name, point.load(), distribution, version)

@@ -6,13 +6,14 @@ and comes back by itself when its cause is gone.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pilothouse import clock, logs
-from pilothouse.errors import Forbidden
+from pilothouse.errors import PilothouseError
 from pilothouse.faults import describe, where
 
 TRIES = 5
@@ -42,16 +43,20 @@ class Guard:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def call(self, plugin: str, what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call the function and return its result. Raises PluginFailed where it raises or rests.
+        """Call the function and return its result. Raises PluginFailed where it raises or rests."""
+        return self._call(plugin, what, (), functools.partial(function, *args, **kwargs))
 
-        A refusal (Forbidden) is an answer and no failure: it passes through, as the hook `pilothouse_reserve` needs it.
-        """
+    def ask(self, plugin: str, what: str, function: Callable[..., Any], **kwargs: Any) -> Any:
+        """Call a runtime hook: what it raises on purpose ("the budget is used up") is an answer and goes up as it is."""
+        return self._call(plugin, what, (PilothouseError,), functools.partial(function, **kwargs))
+
+    def _call(self, plugin: str, what: str, answers: tuple[type[Exception], ...], function: Callable[[], Any]) -> Any:
         seen = self.failures.get((plugin, what))
         if seen is not None and seen.resting_until > clock.now():
             raise PluginFailed(f"{plugin} rests after failing {TRIES} times: {seen.last_reason}")
         try:
-            result = function(*args, **kwargs)
-        except Forbidden:
+            result = function()
+        except answers:
             raise
         except Exception as fault:
             self.note(plugin, what, fault)
@@ -76,4 +81,5 @@ class Guard:
 
     def of(self, plugin: str) -> dict[str, Failures]:
         """Return what failed of one plugin."""
-        return {what: failures for (name, what), failures in self.failures.items() if name == plugin}
+        with self._lock:
+            return {what: failures for (name, what), failures in self.failures.items() if name == plugin}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
@@ -16,9 +16,10 @@ from pilothouse.contract import contributions as c
 from pilothouse.contract import hookspecs
 from pilothouse.contract.events import Event
 from pilothouse.errors import PluginError
-from pilothouse.plugins.checks import check_contributions
+from pilothouse.plugins.checks import Checks, check_manifest
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.plugins.guard import Guard, PluginFailed
+from pilothouse.plugins.switches import is_enabled
 
 SDK_VERSION = "1.0"
 CORE = "core"  # its own contributions come the same way, but nothing works without them
@@ -86,20 +87,31 @@ class Registry:
     def sinks_of(self, event: type[Event]) -> list[tuple[str, c.EventSink]]:
         """Return what takes in events of a type, with the names of their plugins."""
         if event not in self._sinks:
-            self._sinks[event] = [(plugin, sink) for plugin, sink in self.all("event_sinks") if sink.wants(event)]
+            self._sinks[event] = [pair for pair in self.all("event_sinks") if self._wants(*pair, event)]
         return self._sinks[event]
+
+    def _wants(self, plugin: str, sink: c.EventSink, event: type[Event]) -> bool:
+        try:
+            return bool(self.guard.call(plugin, sink.name, sink.wants, event))
+        except PluginFailed:
+            return False
 
     def task(self, name: str) -> tuple[str, c.Task] | None:
         """Return a task by name with the name of its plugin."""
         return next(((plugin, task) for plugin, task in self.all("tasks") if task.name == name), None)
 
     def first(self, hook: str, **kwargs: Any) -> Any:
-        """Ask a runtime hook; the first answer that is not None counts, and a failing plugin is passed over."""
+        """Ask a runtime hook; the first answer that is not None counts, and a failing plugin is passed over.
+
+        Plugins that are off are not asked. Raises what an implementation raises on purpose (a PilothouseError).
+        """
         for implementation in getattr(self._manager.hook, PREFIX + hook).get_hookimpls():
             plugin = self._manager.get_name(implementation.plugin) or ""
+            if not is_enabled(plugin):
+                continue
             try:
                 wanted = {name: kwargs[name] for name in implementation.argnames}
-                answer = self.guard.call(plugin, hook, implementation.function, **wanted)
+                answer = self.guard.ask(plugin, hook, implementation.function, **wanted)
             except PluginFailed:
                 continue
             if answer is not None:
@@ -114,24 +126,40 @@ def build_registry(candidates: Iterable[Candidate]) -> Registry:
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    states = [_introduce(candidate, manager) for candidate in candidates]
-    ordered = _in_order(states)
-    taken: dict[str, dict[str, str]] = {}
+    states = [_introduce(candidate, manager) for candidate in _told_apart(candidates)]
+    ordered = _in_order(states, manager)
+    checks = Checks()
     for state in ordered:
         if state.state == "failed":
             continue
-        missing = [name for name in state.manifest.requires if not _works(name, ordered)] if state.manifest else []
+        requires = state.manifest.requires if state.manifest else ()
+        missing = [name for name in requires if not _works(name, ordered)]
         if missing:
             _fail(state, f"requires {', '.join(missing)}, which is not there or failed", manager)
             continue
         try:
-            state.contributions = _collect(state, manager)
-            check_contributions(state.name, state.contributions, taken)
+            contributions = _collect(state, manager)
+            checks.check(state.name, contributions, requires)
+            state.contributions = contributions
         except PluginError as fault:
             if state.name == CORE:
                 raise
-            _fail(state, fault.detail, manager)
+            _fail(state, fault.reason, manager)
     return Registry(ordered, manager)
+
+
+def _told_apart(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Let whoever comes first have a name; another one of that name fails, under a name that tells its distribution."""
+    found: dict[str, Candidate] = {}
+    for candidate in candidates:
+        first = found.get(candidate.name)
+        if first is None:
+            found[candidate.name] = candidate
+            continue
+        name = f"{candidate.name} ({candidate.distribution or 'unknown'} {len(found)})"
+        reason = f"the name {candidate.name} is taken by the distribution {first.distribution or 'unknown'}"
+        found[name] = replace(candidate, name=name, module=None, failure=reason)
+    return list(found.values())
 
 
 def _works(name: str, states: Sequence[PluginState]) -> bool:
@@ -157,14 +185,14 @@ def _introduce(candidate: Candidate, manager: pluggy.PluginManager) -> PluginSta
         _refuse_unknown(candidate.name, candidate.module, manager)
         state.manifest = _manifest(candidate, manager)
     except PluginError as fault:
-        _fail(state, fault.detail, manager)
+        _fail(state, fault.reason, manager)
     except (pluggy.PluginValidationError, ValueError) as fault:
         _fail(state, str(fault).strip().splitlines()[-1], manager)
     return state
 
 
 def _refuse_undecorated(name: str, module: object) -> None:
-    """Say that `@hookimpl` was forgotten: pluggy passes over a function whose `@hookimpl` was forgotten; we say so."""
+    """Say that `@hookimpl` was forgotten: pluggy passes over such a function without a word."""
     for attribute, value in vars(module).items():
         if attribute.startswith(PREFIX) and inspect.isfunction(value) and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
             raise PluginError(name, f"{attribute} lacks the decorator @hookimpl")
@@ -180,8 +208,7 @@ def _manifest(candidate: Candidate, manager: pluggy.PluginManager) -> c.Manifest
     manifest = _call(candidate.name, candidate.module, "manifest", manager)
     if not isinstance(manifest, c.Manifest):
         raise PluginError(candidate.name, "pilothouse_manifest is missing or does not return a Manifest")
-    if manifest.name != candidate.name:
-        raise PluginError(candidate.name, f"its manifest says {manifest.name}, its entry point {candidate.name}")
+    check_manifest(candidate.name, manifest)
     try:
         if SDK_VERSION not in SpecifierSet(manifest.sdk):
             raise PluginError(candidate.name, f"needs SDK {manifest.sdk}; this Pilothouse has {SDK_VERSION}")
@@ -217,7 +244,7 @@ def _collect(state: PluginState, manager: pluggy.PluginManager) -> dict[str, tup
     return collected
 
 
-def _in_order(states: list[PluginState]) -> list[PluginState]:
+def _in_order(states: list[PluginState], manager: pluggy.PluginManager) -> list[PluginState]:
     """Sort by `requires`, else by name; a cycle takes its members out."""
     by_name = {state.name: state for state in states}
     graph = {s.name: [r for r in (s.manifest.requires if s.manifest else ()) if r in by_name] for s in states}
@@ -226,6 +253,5 @@ def _in_order(states: list[PluginState]) -> list[PluginState]:
             return [by_name[name] for name in TopologicalSorter(graph).static_order()]
         except CycleError as fault:
             for name in fault.args[1]:
-                by_name[name].state = "failed"
-                by_name[name].reason = f"requires itself in a circle: {' > '.join(fault.args[1])}"
+                _fail(by_name[name], f"requires itself in a circle: {' > '.join(fault.args[1])}", manager)
                 graph[name] = []

@@ -10,9 +10,10 @@ import threading
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from pilothouse import clock
-from pilothouse.db import after_commit, db, unit_of_work
+from pilothouse.db import after_commit, db, explain, unit_of_work
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.plugins.models import PluginSwitch
 from pilothouse.runtime import runtime
@@ -26,6 +27,7 @@ class Switches:
     """Which plugins are off, as this process last read it."""
 
     off: frozenset[str] = frozenset()
+    known: bool = False
     read_at: int = 0
     revision: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -34,11 +36,16 @@ class Switches:
 def is_enabled(name: str) -> bool:
     """Say whether a plugin is loaded and switched on."""
     plugin = runtime().registry.get(name)
-    return plugin is not None and plugin.state == "loaded" and name not in switched_off()
+    if plugin is None or plugin.state != "loaded":
+        return False
+    return name == CORE or name not in switched_off()  # the core is asked for while the database is away, too
 
 
 def switched_off() -> frozenset[str]:
-    """Return the plugins that are off. Reads the table again when it changed, or every 2 s where nobody can say."""
+    """Return the plugins that are off. Reads the table again when it changed, or every 2 s where nobody can say.
+
+    While the database is away it is what it was before.
+    """
     switches: Switches = runtime().switches
     now = clock.now()
     if now - switches.read_at < KEPT:
@@ -46,16 +53,25 @@ def switched_off() -> frozenset[str]:
     with switches.lock:
         revision = runtime().changes.revision("plugins")
         if revision is None or revision != switches.revision or not switches.read_at:
-            with db.engine.connect() as connection:
-                switches.off = frozenset(connection.scalars(select(PluginSwitch.name)))
+            _read(switches)
         switches.revision, switches.read_at = revision, now
     return switches.off
+
+
+def _read(switches: Switches) -> None:
+    try:
+        with db.engine.connect() as connection:
+            switches.off, switches.known = frozenset(connection.scalars(select(PluginSwitch.name))), True
+    except SQLAlchemyError as fault:
+        if explain(fault) is None or not switches.known:
+            raise
 
 
 def switch(name: str, *, enabled: bool, by: str) -> None:
     """Switch a plugin on or off.
 
-    Raises NotFound for an unknown plugin, Conflict for the core or where another loaded plugin requires it.
+    Raises NotFound for an unknown plugin, Conflict for the core, for one that failed, where another plugin that is on
+    requires it, or where one that it requires is off.
     """
     registry = runtime().registry
     plugin = registry.get(name)
@@ -63,9 +79,14 @@ def switch(name: str, *, enabled: bool, by: str) -> None:
         raise NotFound(f"There is no plugin named {name}.")
     if name == CORE:
         raise Conflict("The core cannot be switched off.")
+    if enabled and plugin.state == "failed":
+        raise Conflict(f"{name} failed: {plugin.reason}")
     needing = [p.name for p in registry.loaded if name in p.manifest.requires and is_enabled(p.name)]
     if not enabled and needing:
         raise Conflict(f"{name} is required by {', '.join(needing)}; switch those off first.")
+    missing = [needed for needed in plugin.manifest.requires if not is_enabled(needed)] if enabled else []
+    if missing:
+        raise Conflict(f"{name} requires {', '.join(missing)}; switch those on first.")
     with unit_of_work() as session:
         row = session.get(PluginSwitch, name)
         if enabled and row is not None:

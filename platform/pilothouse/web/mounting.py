@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from flask import Flask, request
 
+from pilothouse import logs
 from pilothouse.access import PUBLIC
 from pilothouse.errors import NotFound, PluginError
-from pilothouse.plugins.registry import Registry
+from pilothouse.plugins.registry import CORE, Registry
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application
 
+_PARAMETER = re.compile(r"<[^>]*>")
 OWNERS = "pilothouse_owners"  # blueprint name -> plugin name
 
 
@@ -20,17 +25,43 @@ def mount(app: Flask, registry: Registry) -> None:
     """
     owners: dict[str, str] = {}
     for plugin, blueprint in registry.all("api_blueprints"):
+        owners.setdefault(blueprint.name, plugin)  # also of one that fails: what is half mounted must answer 404
+        before = _routes(app)
         try:
             app.register_blueprint(blueprint)
-        except (ValueError, AssertionError) as fault:
-            state = registry.get(plugin)
-            if state is not None:
-                state.state, state.reason = "failed", f"its routes cannot be mounted: {fault}"
-            continue
-        owners[blueprint.name] = plugin
+            _refuse_shadowing(app, blueprint.name, before)
+        except Exception as fault:  # noqa: BLE001 - a blueprint's own set-up may raise anything; it takes its plugin out
+            _take_out(registry, plugin, f"its routes cannot be mounted: {fault}")
     app.extensions[OWNERS] = owners
     app.before_request(_refuse_switched_off)
     require_permissions(app, registry)
+
+
+def _routes(app: Flask) -> dict[tuple[str, str], str]:
+    """Return the endpoint of each rule and method; names of parameters tell no two rules apart."""
+    return {
+        (_PARAMETER.sub("<>", rule.rule), method): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def _refuse_shadowing(app: Flask, blueprint: str, before: Mapping[tuple[str, str], str]) -> None:
+    """Check that no route of a blueprint stands in the place of another's. Raises ValueError that names both."""
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith(f"{blueprint}."):
+            for method in rule.methods or ():
+                other = before.get((_PARAMETER.sub("<>", rule.rule), method))
+                if other is not None:
+                    raise ValueError(f"{method} {rule.rule} is taken by {other}")
+
+
+def _take_out(registry: Registry, plugin: str, reason: str) -> None:
+    state = registry.get(plugin)
+    if plugin == CORE or state is None:
+        raise PluginError(plugin, reason)
+    state.state, state.reason = "failed", reason
+    logs.get("plugins").error("plugin_failed", plugin=plugin, what="mount", reason=reason)
 
 
 def require_permissions(app: Flask, registry: Registry) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from flask import Response
 
 from pilothouse import audit
+from pilothouse.db import unit_of_work
 from pilothouse.errors import NotFound
 from pilothouse.identity.principal import require
 from pilothouse.plugins.switches import is_enabled, switch
@@ -45,7 +46,7 @@ def blueprint() -> ApiBlueprint:
     bp = ApiBlueprint("system")
     bp.get("/openapi.json", permission="public")(openapi)
     bp.get("/plugins", permission="core.plugins.view")(list_plugins)
-    bp.patch("/plugins/<name>", permission="core.plugins.manage")(change_plugin)
+    bp.patch("/plugins/<name>", permission="core.plugins.manage", transaction=False)(change_plugin)
     return bp
 
 
@@ -70,8 +71,9 @@ def change_plugin(name: str, body: PluginChange) -> PluginRecord:
     """Switch a plugin on or off. It takes effect in every process within two seconds and keeps all data."""
     principal = require("core.plugins.manage")
     if body.enabled != is_enabled(name):
-        switch(name, enabled=body.enabled, by=principal.id)
-        audit.record("plugin.enabled" if body.enabled else "plugin.disabled", f"plugin:{name}")
+        with unit_of_work():  # of its own: the answer tells how things stand after it
+            switch(name, enabled=body.enabled, by=principal.id)
+            audit.record("plugin.enabled" if body.enabled else "plugin.disabled", f"plugin:{name}")
     return describe_plugin(name)
 
 

@@ -31,7 +31,6 @@ TICK = "pilothouse.tick"
 SWEEP = "pilothouse.sweep"
 HARD_LIMIT_AFTER_S = 5  # between asking a task to end and killing its process
 VISIBILITY_S = 3600  # above every task's limit; a message that reappears after it finds its job done
-LONGEST_LIMIT_S = VISIBILITY_S - 60
 
 
 class PilothouseCelery(Celery):  # type: ignore[misc]
@@ -93,8 +92,6 @@ def worker_name() -> str:
 
 
 def _register(celery: Celery, task: Task) -> None:
-    if not 0 < task.limit_s <= LONGEST_LIMIT_S:
-        raise ValueError(f"the limit of task {task.name} must be between 1 and {LONGEST_LIMIT_S} s, not {task.limit_s}")
     flask: Flask = celery.flask
 
     def run(job_id: str) -> None:
