@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from flask import Response
 
-from pilothouse.sdk import ApiBlueprint, Invalid, NotFound, now, read_body
+from pilothouse.sdk import ApiBlueprint, Invalid, NotFound, TooLarge, now, read_body
 from pilothouse_otel import agents, langfuse, observations
 from pilothouse_otel.door import Door, submit
-from pilothouse_otel.limits import MOST_BYTES
+from pilothouse_otel.limits import MOST_BYTES, MOST_ITEMS
 from pilothouse_otel.spans import Refused
 
 SEND = "core.signals.send"
@@ -45,12 +45,6 @@ class Verdicts(msgspec.Struct, frozen=True):
 
     successes: list[langfuse.Verdict]
     errors: list[langfuse.Verdict]
-
-
-class Score(msgspec.Struct, frozen=True):
-    """The id under which a score is kept."""
-
-    id: str
 
 
 def blueprint(door: Door) -> ApiBlueprint:
@@ -115,15 +109,39 @@ def take_batch() -> Verdicts:
     )
 
 
-def add_score() -> Score:
-    """Send a score (Langfuse): it becomes an event named `score.<name>`."""
+def add_score() -> Response:
+    """Send a score, or a list of them (Langfuse): each becomes an event named `score.<name>`.
+
+    One score answers 200 with its id; a list 202 with their number, or 207 where some of them were refused.
+    """
     body: Any = langfuse.decode(read_body(MOST_BYTES))
+    if isinstance(body, list):
+        return _add_scores(body)
     try:
         score = langfuse.score_of(langfuse.tell(body if isinstance(body, dict) else {}), now())
     except ValueError as fault:
         raise Invalid(str(fault)) from None
     submit([(0, score)])
-    return Score(score.id)
+    return _json({"id": score.id})
+
+
+def _add_scores(bodies: list[Any]) -> Response:
+    if len(bodies) > MOST_ITEMS:
+        raise TooLarge(f"{len(bodies)} scores; one request takes {MOST_ITEMS}.")
+    scores, faults = [], []
+    for place, body in enumerate(bodies):
+        try:
+            scores.append((place, langfuse.score_of(langfuse.tell(body if isinstance(body, dict) else {}), now())))
+        except ValueError as fault:
+            faults.append({"index": place, "message": str(fault)})
+    submit(scores)
+    if not faults:
+        return _json({"message": "Accepted", "accepted": len(scores)}, 202)
+    return _json({"accepted": len(scores), "rejected": len(faults), "errors": faults}, 207)
+
+
+def _json(told: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(told), status, content_type="application/json")
 
 
 def take_agent_traces() -> Response:
@@ -134,5 +152,4 @@ def take_agent_traces() -> Response:
     """
     refused = Refused()
     submit(agents.translate(langfuse.decode(read_body(MOST_BYTES)), now(), refused), refused)
-    told = {"rejected": refused.count, "message": refused.reason} if refused.count else {}
-    return Response(msgspec.json.encode(told), content_type="application/json")
+    return _json({"rejected": refused.count, "message": refused.reason} if refused.count else {})

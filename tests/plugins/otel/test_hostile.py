@@ -17,7 +17,7 @@ ENDPOINTS = (
     "/v1/traces", "/v1/logs", "/v1/metrics", "/v1/traces/ingest", "/api/public/ingestion", "/api/public/scores",
     "/api/public/otel/v1/traces",
 )  # fmt: skip
-FINE = {200, 207, 400, 413, 415, 422}
+FINE = {200, 202, 207, 400, 413, 415, 422}
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),

@@ -204,7 +204,21 @@ def test_a_score_without_an_id_gets_one(door):
     assert len(door.api.post("/api/public/scores", json={"name": "x", "value": 1}).json["id"]) > 8
 
 
-@pytest.mark.parametrize("body", [{}, [], {"name": ""}, {"name": "x", "id": "a b"}])
+def test_scores_may_come_as_a_list(door):
+    scores = [{"id": f"s{n}", "traceId": "t1", "name": "helpful", "value": n} for n in range(3)]
+    answer = door.api.post("/api/public/scores", json=scores)
+    assert (answer.status_code, answer.json) == (202, {"message": "Accepted", "accepted": 3})
+    answer = door.api.post("/api/public/scores", json=[*scores, {"value": 1}, 7])
+    assert (answer.status_code, answer.json["accepted"], answer.json["rejected"]) == (207, 3, 2)
+    assert [error["index"] for error in answer.json["errors"]] == [3, 4]
+    assert db.session.scalar(db.text("SELECT count(*) FROM events WHERE name = 'score.helpful'")) == 3
+
+
+def test_too_many_scores_are_413(door):
+    assert door.api.post("/api/public/scores", json=[7] * 5_001).status_code == 413
+
+
+@pytest.mark.parametrize("body", [{}, "text", {"name": ""}, {"name": "x", "id": "a b"}])
 def test_a_score_without_a_name_or_with_a_bad_id_is_422(door, body):
     assert door.api.post("/api/public/scores", json=body).status_code == 422
 
