@@ -19,8 +19,10 @@ def describe(fault: BaseException) -> str:
 
 def message_of(fault: BaseException) -> str:
     """Return an exception's message with secrets masked, and without the statement where it is the database's."""
-    # A database error's own text holds the statement and its parameters, which may be anybody's data.
-    return clean_text(str(fault.orig) if isinstance(fault, DBAPIError) else str(fault))
+    if not isinstance(fault, DBAPIError):
+        return clean_text(str(fault))
+    # SQLAlchemy's own text holds the statement; PostgreSQL's second line on too, and the row that it is about
+    return clean_text(str(fault.orig).split("\n", maxsplit=1)[0])
 
 
 def where(fault: BaseException) -> str:

@@ -19,10 +19,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from pilothouse import logs
-from pilothouse.db import WRITE, Model, db
+from pilothouse.db import WRITE, Model, db, explain
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.faults import describe, where
 from pilothouse.plugins.registry import PluginState
@@ -40,11 +42,13 @@ def version_table(plugin: str) -> str:
 def upgrade() -> list[str]:
     """Bring every part to its newest revision and return the names of those that moved.
 
-    A failing plugin is undone and marked failed; a failing core raises.
+    A failing plugin is undone and marked failed, and so are those that require it; a failing core raises.
     """
     moved = []
     with _connection() as connection:
         for plugin in _parts():
+            if _lost_ground(plugin):
+                continue
             before = _current(connection, plugin.name)
             savepoint = connection.begin_nested()
             try:
@@ -58,13 +62,26 @@ def upgrade() -> list[str]:
             savepoint.commit()
             if _current(connection, plugin.name) != before:
                 moved.append(plugin.name)
+    for plugin in runtime().registry.loaded:
+        _lost_ground(plugin)
     return moved
+
+
+def _lost_ground(plugin: PluginState) -> bool:
+    """Mark a plugin failed where one that it requires is, and say so."""
+    registry = runtime().registry
+    requires = plugin.manifest.requires if plugin.manifest else ()
+    lost = [name for name in requires if (found := registry.get(name)) is None or found.state == "failed"]
+    if lost:
+        plugin.state, plugin.reason = "failed", f"requires {', '.join(lost)}, which failed"
+    return bool(lost)
 
 
 def downgrade(revision: str | None = None) -> str:
     """Go back one step, or to `<plugin>@<revision>`; "base" as a revision empties the part. Returns what moved.
 
-    One step is taken from the last part that has a revision. Raises NotFound for an unknown plugin, Conflict at the bottom.
+    One step is taken from the last part that has a revision. Raises NotFound for an unknown plugin or revision, Conflict
+    at the bottom or where other tables still need what would go.
     """
     with _connection() as connection:
         if revision is None:
@@ -77,7 +94,12 @@ def downgrade(revision: str | None = None) -> str:
             plugin = next((p for p in _parts() if p.name == (name or "core")), None)
             if plugin is None:
                 raise NotFound(f"No plugin named {name} has migrations.")
-        _run(connection, plugin, target, up=False)
+        try:
+            _run(connection, plugin, target, up=False)
+        except CommandError as fault:
+            raise NotFound(f"{plugin.name}: {fault}") from None
+        except DBAPIError as fault:
+            raise explain(fault) or Conflict(f"{plugin.name}: {describe(fault)}") from fault
         return f"{plugin.name}@{_current(connection, plugin.name) or 'base'}"
 
 
@@ -90,7 +112,7 @@ def current() -> dict[str, str | None]:
 def pending() -> list[str]:
     """Return the parts that are not at their newest revision."""
     with db.engine.connect() as connection:
-        return [p.name for p in _parts() if _current(connection, p.name) != _scripts(p).get_current_head()]
+        return [p.name for p in _parts() if _current(connection, p.name) != _head(p)]
 
 
 def check() -> list[str]:
@@ -98,7 +120,7 @@ def check() -> list[str]:
     sentences = []
     with db.engine.connect() as connection:
         for plugin in _parts():
-            if _current(connection, plugin.name) != _scripts(plugin).get_current_head():
+            if _current(connection, plugin.name) != _head(plugin):
                 sentences.append(f"{plugin.name}: not at its newest revision; run `pilothouse db upgrade`")
                 continue
             context = MigrationContext.configure(connection, opts=_options(plugin))
@@ -158,6 +180,14 @@ def _config(plugin: PluginState) -> Config:
 
 def _scripts(plugin: PluginState) -> ScriptDirectory:
     return ScriptDirectory.from_config(_config(plugin))
+
+
+def _head(plugin: PluginState) -> str | None:
+    """Return the newest revision; where a plugin's folder cannot be read, something that no database is at."""
+    try:
+        return _scripts(plugin).get_current_head()
+    except Exception as fault:  # noqa: BLE001 - revisions are code of plugins; one that cannot be read is its plugin's fault
+        return f"unreadable: {describe(fault)}"
 
 
 def _tables(plugin: PluginState) -> set[str]:
