@@ -117,6 +117,17 @@ def test_the_place_of_a_fault_is_exact(value, path):
     assert list(wrong(value)) == [path]
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63), 2**70])
+def test_whole_numbers_have_64_bits(number):
+    class Sized(msgspec.Struct):
+        size: int
+        more: list[int] = []
+        free: dict[str, int] = {}
+
+    assert list(wrong({"size": number, "more": [1, number]}, Sized)) == ["size", "more[1]"]
+    assert convert({"size": 2**63 - 1, "free": {"a": number}}, Sized).free == {"a": number}
+
+
 def test_unknown_fields_are_refused_where_that_is_wanted():
     assert list(wrong({"enabled": True, "name": "x"}, Strict)) == ["body"]
     assert list(wrong({"name": "x"}, Strict)) == ["enabled"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -48,10 +48,26 @@ def _without_nul(value: Any) -> Any:
 def convert(value: Any, kind: type[T], path: str = "", *, strict: bool = True) -> T:
     """Convert a decoded value to a Struct. Raises Invalid with every wrong field, below `path`."""
     try:
-        return msgspec.convert(value, kind, strict=strict, dec_hook=_hook_for(strict=strict))
+        result = msgspec.convert(value, kind, strict=strict, dec_hook=_hook_for(strict=strict))
+        errors = list(_beyond_64_bits(result, path))
     except (msgspec.ValidationError, RecursionError, OverflowError) as fault:
         errors = find_errors(value, kind, path, strict=strict) or [located(str(fault), path)]
-        raise Invalid("; ".join(f"{error.path}: {error.message}" for error in errors[:5]), errors) from None
+    if errors:
+        raise Invalid("; ".join(f"{error.path}: {error.message}" for error in errors[:5]), errors)
+    return result
+
+
+def _beyond_64_bits(value: Any, path: str) -> Iterator[FieldError]:
+    """Yield the numbers of a Struct that no database holds; msgspec takes a whole number of any size."""
+    if type(value) is int and not -_LARGEST_INT <= value <= _LARGEST_INT:
+        yield FieldError(path or "body", "must be a number of at most 64 bits")
+    elif isinstance(value, msgspec.Struct):
+        for field in msgspec.structs.fields(value):
+            where = f"{path}.{field.encode_name}" if path else field.encode_name
+            yield from _beyond_64_bits(getattr(value, field.name), where)
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _beyond_64_bits(item, f"{path}[{place}]")
 
 
 def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> list[FieldError]:
