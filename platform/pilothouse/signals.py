@@ -37,9 +37,10 @@ Money = Annotated[str, msgspec.Meta(max_length=40)]
 Duration = Annotated[float, msgspec.Meta(ge=0, le=315_360_000_000)]  # ms; ten years, far below what leaves 64 bits in sums
 _LEAP_SECOND = re.compile(r"(?<=T[0-9]{2}:[0-9]{2}:)60")  # RFC 3339 has them, Unix time has not
 
+# Written so that it means the same to Python and, in the OpenAPI document, to JavaScript.
 # Printable and without spaces: no separators, controls, soft hyphens or invisible format characters.
 _ID_PATTERN = (
-    r"\A[^\s\x00-\x20\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]{1,128}\Z"
+    r"^[^\s\x00-\x20\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]{1,128}(?![\s\S])"
 )
 _ID = re.compile(_ID_PATTERN)
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_ID_PATTERN)]

@@ -16,7 +16,9 @@ from pilothouse.sdk import (
     Limit,
     Moment,
     Page,
+    SignalId,
     Source,
+    Status,
     csv_response,
     current_principal,
     now,
@@ -172,6 +174,27 @@ class StatsRecord(msgspec.Struct, frozen=True):
     running: int
 
 
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What may be reported of an execution: the fields of the `execution` signal. A new one needs `workflow` and `status`."""
+
+    id: SignalId | None = None
+    workflow: str | None = None
+    status: Status | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    trigger: str | None = None
+    agent: str | None = None
+    user: str | None = None
+    session: str | None = None
+    environment: str | None = None
+    release: str | None = None
+    parent_id: SignalId | None = None
+    input: Any = None
+    output: Any = None
+    attributes: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
 class Reason(msgspec.Struct, frozen=True):
     """Why."""
 
@@ -195,9 +218,9 @@ def blueprint() -> ApiBlueprint:
     bp.get("/executions", permission=VIEW, topics=TOPICS)(list_executions)
     bp.get("/executions/stats", permission=VIEW)(stats)
     bp.get("/executions/export.csv", permission=VIEW)(export)
-    bp.post("/executions", permission=REPORT, status=201)(create)
+    bp.post("/executions", permission=REPORT, status=201, documents=ExecutionReport)(create)
     bp.get("/executions/<path:execution_id>", permission=VIEW)(show)
-    bp.patch("/executions/<path:execution_id>", permission=REPORT)(change)
+    bp.patch("/executions/<path:execution_id>", permission=REPORT, documents=ExecutionReport)(change)
     bp.post("/executions/<path:execution_id>/cancel", permission=CHANGE)(cancel)
     bp.post("/executions/<path:execution_id>/rerun", permission=CHANGE, status=202)(rerun)
     return bp

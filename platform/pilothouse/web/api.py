@@ -53,6 +53,7 @@ class Operation:
     topics: Topics = ()
     limit: int = API_LIMIT
     idempotent: bool = False
+    documents: Any = None
 
 
 class ApiBlueprint(Blueprint):
@@ -73,16 +74,19 @@ class ApiBlueprint(Blueprint):
         transaction: bool = True,
         idempotent: bool | None = None,
         limit: int = API_LIMIT,
+        documents: Any = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Add a route. `topics` make a GET conditional; `transaction=False` leaves the unit of work to the handler.
 
         A POST takes an Idempotency-Key where it has a transaction, or as `idempotent` says: then it runs inside of one
-        whenever a key comes. `limit` is that of the body in bytes.
+        whenever a key comes. `limit` is that of the body in bytes. `documents` is the type of a body that the handler
+        reads in its own way.
         """
 
         def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
             remembers = method == "POST" and (transaction if idempotent is None else idempotent)
-            described = _describe(handler, permission, status, topics, limit=limit, idempotent=remembers)
+            more = {"limit": limit, "idempotent": remembers, "documents": documents}
+            described = _describe(handler, permission, status, topics, **more)
             view = _view(handler, described, unsafe=method != "GET" and transaction)
             view.permission = permission
             view.operation = described

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from typing import Any
+
 import msgspec
 from flask import request
 
@@ -11,9 +15,11 @@ from pilothouse.errors import UnsupportedMedia
 from pilothouse.identity.principal import require
 from pilothouse.ingest import Outcome
 from pilothouse.runtime import runtime
+from pilothouse.signals import CORE_SIGNALS
 from pilothouse.web.api import ApiBlueprint
 from pilothouse.web.bodies import read_body
 from pilothouse.web.limits import Limit
+from pilothouse.web.openapi import described
 
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -38,7 +44,10 @@ class IngestAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
     bp = ApiBlueprint("ingest")
-    bp.post("/ingest", permission="core.signals.send", transaction=False, idempotent=True, limit=MOST_BYTES)(ingest)
+    kinds: Any = functools.reduce(operator.or_, map(described, CORE_SIGNALS))
+    report = msgspec.defstruct("Report", [("signals", list[kinds])])
+    options: dict[str, Any] = {"transaction": False, "idempotent": True, "limit": MOST_BYTES, "documents": report}
+    bp.post("/ingest", permission="core.signals.send", **options)(ingest)
     return bp
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from flask import Flask, Response
@@ -31,9 +34,17 @@ _PROBLEM = {
         },
     },
 }
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and body within 24 hours get the first answer again; another body gets 409.",
+    "schema": {"type": "string", "maxLength": 255},
+}
 _FAULTS = {
     "400": "Malformed", "401": "Not signed in", "403": "Not allowed", "404": "Not found", "409": "Conflict",
-    "413": "Too large", "415": "Unsupported media type", "422": "Invalid fields", "429": "Over the limit",
+    "413": "Too large", "415": "Unsupported media type", "422": "Invalid fields", "429": "Over the limit; see Retry-After",
+    "503": "A store is away; see Retry-After", "507": "The disk is full",
 }  # fmt: skip
 
 
@@ -49,7 +60,7 @@ def operations(app: Flask) -> Iterator[tuple[str, str, str, Operation]]:
 def openapi_document(app: Flask, permissions: Mapping[str, Permission], server: str, version: str) -> dict[str, Any]:
     """Make the document for this server's address."""
     found = list(operations(app))
-    types = [t for *_, operation in found for t in (operation.body, _answer_type(operation)) if t is not None]
+    types = [t for *_, operation in found for t in (_body_type(operation), _answer_type(operation)) if t is not None]
     schemas, components = msgspec.json.schema_components(
         types, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
     )
@@ -80,12 +91,13 @@ def _describe(
         "tags": [endpoint.split("_api.", maxsplit=1)[0].split(".", maxsplit=1)[0]],
         "summary": operation.summary,
         "description": _words(operation, permissions),
-        "parameters": [*_path_parameters(path), *_query_parameters(operation.query)],
+        "parameters": [*_path_parameters(path), *_query_parameters(operation.query), *([_KEY] if operation.idempotent else [])],
         "responses": _responses(operation, schemas),
         "security": [] if operation.permission == PUBLIC else [{"token": []}, {"session": []}],
     }
-    if operation.body is not None:
-        content = {"application/json": {"schema": schemas[repr(operation.body)]}}
+    body = _body_type(operation)
+    if body is not None:
+        content = {"application/json": {"schema": schemas[repr(body)]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -125,8 +137,38 @@ def _query_parameters(query: Any) -> list[dict[str, Any]]:
     return parameters
 
 
+def _body_type(operation: Operation) -> Any:
+    return operation.body if operation.documents is None else operation.documents
+
+
 def _answer_type(operation: Operation) -> Any:
     return None if operation.returns in {None, type(None), Any, Response} else operation.returns
+
+
+def described(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return a twin of a Struct for its schema: what passes through as raw JSON may be anything there."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        shape = (field.encode_name, _plain(hints[field.name]))
+        value = None if isinstance(field.default, msgspec.Raw) else field.default
+        default: Any = msgspec.field(default=value, default_factory=field.default_factory)  # type: ignore[call-overload]
+        fields.append(shape if field.required else (*shape, default))
+    config: Any = kind.__struct_config__
+    about = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+    return msgspec.defstruct(
+        kind.__name__, fields, tag_field=config.tag_field, tag=config.tag, kw_only=True, namespace=about, module=kind.__module__
+    )
+
+
+def _plain(hint: Any) -> Any:
+    if hint is msgspec.Raw:
+        return Any
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return described(hint)
+    if isinstance(hint, UnionType):
+        return functools.reduce(operator.or_, (_plain(kind) for kind in get_args(hint)))
+    return hint
 
 
 def _schema_hook(kind: type) -> dict[str, Any]:
