@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilothouse import clock, migrate
 from pilothouse.contract.contributions import HealthCheck
 from pilothouse.db import db
+from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application, runtime
 from pilothouse.work import heartbeat, jobs
 
@@ -45,7 +46,8 @@ def run_checks(*, critical_only: bool = False) -> list[Finding]:
     A check that takes longer than 2 s counts as failed. One that still hangs from before is not started again.
     """
     app = application()
-    checks = [check for _, check in runtime().registry.all("health_checks") if check.critical or not critical_only]
+    offered = runtime().registry.all("health_checks")
+    checks = [check for plugin, check in offered if (check.critical or not critical_only) and _is_on(plugin)]
     hanging: dict[str, _Run] = app.extensions.setdefault("pilothouse_health", {})
     runs = [hanging.get(check.name) or _Run(app, check) for check in checks]
     deadline = time.monotonic() + LIMIT_S
@@ -58,6 +60,13 @@ def run_checks(*, critical_only: bool = False) -> list[Finding]:
             hanging[run.check.name] = run
         findings.append(finding)
     return findings
+
+
+def _is_on(plugin: str) -> bool:
+    try:
+        return is_enabled(plugin)
+    except SQLAlchemyError:  # the database is away, which its own check tells
+        return True
 
 
 class _Run:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.routing import BuildError
 
 from pilothouse.access import PUBLIC
+from pilothouse.contract.contributions import LoginMethod
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Invalid, TooManyRequests
 from pilothouse.identity.asking import ask_for_link, visitor
@@ -20,6 +23,7 @@ from pilothouse.identity.principal import current_principal
 from pilothouse.identity.refusals import refuse
 from pilothouse.identity.sessions import sign_out
 from pilothouse.identity.users import any_user
+from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.web.api import read_json
 from pilothouse.web.csrf import check_origin
@@ -83,9 +87,19 @@ def ask() -> Any:
 
 
 def _form(status: int = 200, **shown: Any) -> tuple[str, int]:
-    methods = [method for _, method in runtime().registry.all("login_methods")]
-    known = {"email": "", "problem": "", "retry_after": None, "methods": methods, "first_start": not any_user()}
+    known = {"email": "", "problem": "", "retry_after": None, "methods": _methods(), "first_start": not any_user()}
     return render_template("ph/login.html", **{**known, **shown}), status
+
+
+def _methods() -> list[LoginMethod]:
+    """Return the further ways to sign in; one that leads nowhere must not close the page to everybody."""
+    found = []
+    for plugin, method in runtime().registry.all("login_methods"):
+        with suppress(BuildError):
+            url_for(method.endpoint)
+            if is_enabled(plugin):
+                found.append(method)
+    return found
 
 
 def confirm(token: str) -> Any:
