@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from pilothouse.sdk import DAY, NOTHING, Execution, Malformed, Status, TooLarge, parse_id, raw
 from pilothouse_otel.calls import usages_of
 from pilothouse_otel.cleaning import clean_body
@@ -17,6 +19,7 @@ from pilothouse_otel.kinds import OPERATION, TRACELOOP_KIND
 from pilothouse_otel.limits import LONGEST_MESSAGE, MOST_ITEMS
 from pilothouse_otel.spans import ERROR, NO_STATUS, Refused, Span
 from pilothouse_otel.traces import Item, kinds_of, parts_of
+from pilothouse_otel.usage import NOT_REPORTED
 from pilothouse_otel.values import bounded, first_text, first_whole, moment
 
 Body = Mapping[str, Any]
@@ -27,6 +30,7 @@ _TYPES: dict[str, dict[str, str]] = {
     "mcp_tools": {TRACELOOP_KIND: "task"}, "handoff": {OPERATION: "handoff"}, "transcription": {OPERATION: "chat"},
     "speech": {OPERATION: "chat"}, "speech_group": {TRACELOOP_KIND: "task"},
 }  # fmt: skip
+SOURCE = "openai-agents"
 _MODEL_CALLS = frozenset({"response", "generation", "transcription", "speech"})
 _ELSEWHERE = frozenset({"type", "name", "input", "output", "usage", "model", "response_id", "data"})
 _USER = ("user", "user_id", "userId", "user.id")
@@ -66,7 +70,9 @@ def _signals(spans: Mapping[str, Span]) -> Iterable[Item]:
         if span.parent_id is None:
             yield span.place, _ended(span, context)
     yield from parts_of(spans, kinds, context)
-    yield from ((span.place, usage) for span, usage in usages_of(spans, kinds, context))
+    for span, usage in usages_of(spans, kinds, context):
+        told = usage.usage_source if usage.usage_source == NOT_REPORTED else SOURCE
+        yield span.place, msgspec.structs.replace(usage, usage_source=told)
 
 
 def _begun(trace: Body) -> Execution:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.conftest import token_of
 
 from pilothouse.clock import now
 from pilothouse.testing import Api
+from pilothouse.web.server import make_server
 
 PROTOBUF = "application/x-protobuf"
 BEGUN = now() - 600_000
@@ -179,3 +182,22 @@ def make_client() -> Callable[[Any], Door]:
 def either_door(either_api: Api) -> Door:
     """Return the door of an application on either database."""
     return Door(either_api.client, either_api.token)
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """Serve the application as `pilothouse up` does and return its address."""
+    server = make_server(app, "127.0.0.1", 0)
+    stopped = threading.Event()
+
+    def serve() -> None:
+        while not stopped.is_set():
+            server.asyncore.loop(timeout=0.05, map=server._map, use_poll=True, count=1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    stopped.set()
+    thread.join()
+    server.task_dispatcher.shutdown()
+    server.asyncore.close_all(server._map, ignore_all=True)

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from tests.plugins.otel.conftest import Door
 
-from pilothouse.web.server import make_server
-
 pytestmark = pytest.mark.slow
 
 PROGRAMS = Path(__file__).parent / "live"
@@ -80,33 +78,14 @@ def provider() -> Iterator[str]:
 
 
 @pytest.fixture
-def server(app: Any) -> Iterator[str]:
-    """Serve the application on a port of its own and return its address."""
-    running = make_server(app, "127.0.0.1", 0)
-    stopped = threading.Event()
-
-    def serve() -> None:
-        while not stopped.is_set():
-            running.asyncore.loop(timeout=0.05, map=running._map, use_poll=True, count=1)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield f"http://127.0.0.1:{running.effective_port}"
-    stopped.set()
-    thread.join()
-    running.close()
-    running.task_dispatcher.shutdown()
-
-
-@pytest.fixture
-def run(door: Door, server: str, provider: str) -> Callable[..., None]:
+def run(door: Door, address: str, provider: str) -> Callable[..., None]:
     """Return what runs a program with a Python, pointed at the server by environment variables alone."""
     token = door.api.token
     environ = {
-        "PATH": os.environ["PATH"], "SERVER": server, "PROVIDER": provider, "TOKEN": token,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": server, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{token}",
+        "PATH": os.environ["PATH"], "SERVER": address, "PROVIDER": provider, "TOKEN": token,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{token}",
         "OTEL_SERVICE_NAME": "desk", "OTEL_RESOURCE_ATTRIBUTES": "service.version=1.2,deployment.environment.name=prod",
-        "LANGFUSE_HOST": server, "LANGFUSE_BASE_URL": server, "LANGFUSE_PUBLIC_KEY": "my-app", "LANGFUSE_SECRET_KEY": token,
+        "LANGFUSE_HOST": address, "LANGFUSE_BASE_URL": address, "LANGFUSE_PUBLIC_KEY": "my-app", "LANGFUSE_SECRET_KEY": token,
         "LANGFUSE_TRACING_ENVIRONMENT": "prod", "OPENAI_AGENTS_DISABLE_TRACING": "false", "OPENAI_API_KEY": "none",
     }  # fmt: skip
 
