@@ -24,6 +24,7 @@ _TYPE_PART = re.compile(r"[.:/]")
 IDENTITY_CHARS = 500  # of a message: some instrumentations cut what others send whole
 FATAL = 21  # the least level of Logfire and severity number of OpenTelemetry that ends a program
 NO_TYPE = "Error"
+FARTHEST = 64  # spans above one that are looked at: a chain of 20,000 would cost the square of that
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +81,11 @@ def errors_of(spans: Mapping[str, Span]) -> Iterator[tuple[Span, Failure]]:
 
 
 def ancestors(span: Span, spans: Mapping[str, Span]) -> Iterable[Span]:
-    """Return the spans above a span that are in the same request, the nearest first; a circle ends it."""
+    """Return the spans above a span that are in the same request, the nearest first, so many and no more; a circle ends it."""
     seen = {span.span_id}
-    while span.parent_id is not None and span.parent_id not in seen and (above := spans.get(span.parent_id)) is not None:
+    for _ in range(FARTHEST):
+        if span.parent_id is None or span.parent_id in seen or (above := spans.get(span.parent_id)) is None:
+            return
         seen.add(above.span_id)
         yield above
         span = above

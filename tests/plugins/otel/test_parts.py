@@ -9,7 +9,7 @@ from pilothouse.errors import NotSignedIn, StorageFull, StoreAway, TooLarge, Too
 from pilothouse_otel import answers, door, shapes
 from pilothouse_otel.calls import call_id
 from pilothouse_otel.context import context_of
-from pilothouse_otel.failures import Failure, ancestors, described, error_id
+from pilothouse_otel.failures import FARTHEST, Failure, ancestors, described, error_id
 from pilothouse_otel.spans import Refused, Span
 from pilothouse_otel.traces import kinds_of
 
@@ -99,6 +99,11 @@ def test_ancestors_end_at_a_circle_and_where_a_span_is_missing():
     spans = {name: a_span(name, parent) for name, parent in (("a", "b"), ("b", "a"), ("c", "gone"))}
     assert [span.span_id for span in ancestors(spans["a"], spans)] == ["b"]
     assert list(ancestors(spans["c"], spans)) == []
+
+
+def test_no_more_than_so_many_ancestors_are_looked_at():
+    spans = {f"n{n}": a_span(f"n{n}", f"n{n - 1}") for n in range(1_000)}
+    assert len(list(ancestors(spans["n999"], spans))) == FARTHEST
 
 
 def failure(message, kind="ValueError"):
