@@ -142,7 +142,7 @@ def test_the_master_key_is_rotated_in_its_file(run, place: Path, monkeypatch: py
     monkeypatch.delenv("PILOTHOUSE_MASTER_KEYS")
     for _ in range(2):
         told = run("keys", "rotate-master")
-        assert told.out.startswith("The newest master key is ")
+        assert "The newest master key is " in told.out
     assert len((place / "master.keys").read_text().split()) == 2
     assert run("audit", "verify").code == 0
 
