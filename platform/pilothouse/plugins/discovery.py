@@ -26,9 +26,9 @@ def discover(disabled: Sequence[str] = ()) -> list[Candidate]:
 
     Where two distributions offer the same name, ours comes first, and whoever comes first has it.
     """
-    found = entry_points(group=GROUP)
-    points = sorted(found, key=lambda point: (point.name, _distribution(point) != OURS, _distribution(point)))
-    return [_load(point) for point in points if point.name not in disabled]
+    found = [(point, *_distribution(point)) for point in entry_points(group=GROUP) if point.name not in disabled]
+    found.sort(key=lambda one: (one[0].name, one[1] != OURS, one[1]))
+    return [_load(*one) for one in found]
 
 
 def installed_names() -> list[str]:
@@ -36,13 +36,15 @@ def installed_names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    """Return the name and version of the distribution that offers a plugin."""
+    if point.dist is None:
+        return "", ""
+    metadata = point.dist.metadata  # read once: it parses a file
+    return metadata["Name"], metadata["Version"]
 
 
-def _load(point: EntryPoint) -> Candidate:
-    distribution = _distribution(point)
-    version = point.dist.version if point.dist else ""
+def _load(point: EntryPoint, distribution: str = "", version: str = "") -> Candidate:
     try:
         return Candidate(point.name, point.load(), distribution, version)
     except (Exception, SystemExit) as fault:  # noqa: BLE001 - an import may raise anything; it must stay the plugin's own failure
