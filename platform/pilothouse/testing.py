@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +41,21 @@ def make_app(environ: dict[str, str], plugins: Any = None) -> Flask:
     from pilothouse.app import create_app
     from pilothouse.settings import read_settings
 
-    app = create_app(read_settings(environ), plugins)
+    settings = read_settings(environ)
+    if plugins is None:
+        plugins = [found for found in _installed() if found.name not in settings["PILOTHOUSE_PLUGINS_DISABLED"]]
+    app = create_app(settings, plugins)
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False  # a fault must become the answer that users would see
     return app
+
+
+@cache
+def _installed() -> list[Any]:
+    """Find the installed plugins once: looking for them costs more than an application without them."""
+    from pilothouse.plugins.discovery import discover
+
+    return discover()
 
 
 @pytest.fixture(scope="session")
