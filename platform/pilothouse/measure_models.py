@@ -56,13 +56,13 @@ class MeasureDelta(Model):
 
 
 class MeasureRollup(Model):
-    """The sums of one series in one minute, quarter of an hour, hour or day (UTC), for every measure of its scope."""
+    """The sums of one series in one minute, quarter of an hour, hour, day or week (UTC), for every measure of its scope."""
 
     __tablename__ = "measure_rollups"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - rows lie in the order of the key, as they are read
 
     cut_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    resolution: Mapped[int] = mapped_column(primary_key=True)  # 0 minute, 1 quarter, 2 hour, 3 day
+    resolution: Mapped[int] = mapped_column(primary_key=True)  # 0 minute, 1 quarter, 2 hour, 3 day, 4 week
     at: Mapped[int] = mapped_column(Millis, primary_key=True)
     series_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     body: Mapped[bytes] = mapped_column(LargeBinary)  # MessagePack, measure's number -> (count, total, sketch)

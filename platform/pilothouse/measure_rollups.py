@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Table, delete, func, select, text
 from pilothouse import clock
 from pilothouse.db import Bulk, db, unit_of_work
 from pilothouse.measure_models import MeasureCut, MeasureDelta, MeasureName, MeasureRollup, MeasureSeries
-from pilothouse.measure_sums import ADDED, CODES, KEPT, QUARTER, ROLLED, Added, Resolution, Rolled, Sum, Values
+from pilothouse.measure_sums import ADDED, CODES, KEPT, QUARTER, ROLLED, Added, Resolution, Rolled, Sum, Values, start_of
 from pilothouse.measures import cuts_of, declared, horizon, scope_of, write_names
 
 STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lock for about 0.1 s
@@ -188,15 +188,19 @@ def _store(connection: Connection, cuts: Mapping[Cut, _CutSums]) -> None:
 
 
 def _levels(sums: _CutSums) -> Iterable[tuple[Resolution, Rows]]:
-    """Yield the sums by minute, quarter, hour and day."""
+    """Yield the sums by minute, quarter, hour, day and week."""
     yield "minute", sums.minutes
     yield "quarter", sums.quarters
     yield "hour", sums.hours
-    days: Rows = {}
-    for (at, values), row in sums.hours.items():
-        for measure, cell in row.items():
-            _add(days, (at - at % clock.DAY, values), measure, cell.found)
-    yield "day", days
+    finer = sums.hours
+    for resolution in ("day", "week"):
+        coarser: Rows = {}
+        for (at, values), row in finer.items():
+            key = (start_of(at, resolution), values)
+            for measure, cell in row.items():
+                _add(coarser, key, measure, cell.found)
+        yield resolution, coarser
+        finer = coarser
 
 
 def _bound(connection: Connection, cut_id: int, sums: _CutSums) -> None:

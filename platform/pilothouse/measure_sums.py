@@ -11,15 +11,24 @@ import msgspec
 from pilothouse import clock
 from pilothouse.sketches import Distinct, Histogram
 
-Resolution = Literal["minute", "quarter", "hour", "day"]
+Resolution = Literal["minute", "quarter", "hour", "day", "week"]
 QUARTER = 15 * clock.MINUTE  # every time zone's offset of today is a multiple of it
-SIZES: Mapping[Resolution, int] = {"minute": clock.MINUTE, "quarter": QUARTER, "hour": clock.HOUR, "day": clock.DAY}
-CODES: Mapping[Resolution, int] = {"minute": 0, "quarter": 1, "hour": 2, "day": 3}
+WEEK = 7 * clock.DAY
+MONDAY = 4 * clock.DAY  # 1970-01-05, the first Monday of Unix time: weeks count from it
+SIZES: Mapping[Resolution, int] = {
+    "minute": clock.MINUTE, "quarter": QUARTER, "hour": clock.HOUR, "day": clock.DAY, "week": WEEK,
+}  # fmt: skip
+CODES: Mapping[Resolution, int] = {"minute": 0, "quarter": 1, "hour": 2, "day": 3, "week": 4}
 KEPT: Mapping[Resolution, int] = {"minute": 14 * clock.DAY, "quarter": 100 * clock.DAY, "hour": 400 * clock.DAY}
-COARSEST_FIRST: tuple[Resolution, ...] = ("day", "hour", "quarter", "minute")
+COARSEST_FIRST: tuple[Resolution, ...] = ("week", "day", "hour", "quarter", "minute")
 
 Values = tuple[str | None, ...]
 Rolled = tuple[int, int | str, bytes | None]  # count, total, written sketch
+
+
+def start_of(at: int, resolution: Resolution) -> int:
+    """Return the start (ms) of the minute, quarter of an hour, hour, day or week (UTC, from Monday) of a moment."""
+    return at - (at - MONDAY) % SIZES[resolution]  # Monday is at a whole number of each of the others
 
 
 class Added(msgspec.Struct, array_like=True):

@@ -5,7 +5,7 @@ commit. `measure_rollups.compact` moves them into roll-ups and deletes them in o
 left is exact, however often a compaction is killed. A negative count takes back what was added before (an execution that
 changed its status), so sums always equal a recount of the rows.
 
-Roll-ups by hour and day exist for the whole of a measure, for each of its dimensions alone, for the combinations that it
+Roll-ups by hour, day and week exist for the whole of a measure, for each of its dimensions alone, for the combinations that it
 declares as `cuts` and for all dimensions together; by minute and quarter of an hour, which serve the ends of periods, time
 zones off the full hour and short charts, for the last only. A read takes the smallest of them that answers it: a trend by
 model costs as many rows as it has points, however many records, workflows and users there are.
@@ -27,7 +27,7 @@ from sqlalchemy import Connection, func, select
 
 from pilothouse import clock
 from pilothouse.contract.contributions import Measure
-from pilothouse.db import Bulk, db
+from pilothouse.db import Bulk, db, fetch_all
 from pilothouse.errors import Invalid
 from pilothouse.measure_models import MeasureDelta
 from pilothouse.measure_sums import (
@@ -43,6 +43,7 @@ from pilothouse.measure_sums import (
     Rolled,
     Sum,
     Values,
+    start_of,
 )
 from pilothouse.runtime import runtime
 from pilothouse.sketches import Distinct, Histogram, hash_of
@@ -157,7 +158,7 @@ def read(
     if since >= until:
         return {}
     size = SIZES[resolution]
-    bounds = range(since - since % size, -(-until // size) * size + 1, size)
+    bounds = range(start_of(since, resolution), start_of(until - 1, resolution) + size + 1, size)
     answer = read_all([Ask(measure, bounds)], connection=connection)[0]
     return {(at, values): found for at, bucket in zip(bounds, answer, strict=False) for values, found in bucket.items()}
 
@@ -167,7 +168,7 @@ def read_totals(
 ) -> dict[Values, Sum]:
     """Return the sums of a measure over a whole period by dimension values, exact to the minute at both ends.
 
-    Days in the middle, hours, quarters and minutes at the ends: the cost does not grow with the rows.
+    Weeks in the middle, days, hours, quarters and minutes at the ends: the cost does not grow with the rows.
     """
     return read_all([Ask(measure, (since, until), by, where or {})])[0][0]
 
@@ -318,7 +319,7 @@ def _floored(bounds: Sequence[int]) -> list[int]:
 
 
 def pieces_of(bounds: Sequence[int]) -> list[tuple[Resolution, int, int]]:
-    """Cut the buckets between bounds into ranges of whole days, hours, quarters and minutes; neighbours are joined."""
+    """Cut the buckets between bounds into whole weeks, days, hours, quarters and minutes; neighbours are joined."""
     pieces: list[tuple[Resolution, int, int]] = []
     for start, end in pairwise(bounds):
         for piece in _cut(start, end, COARSEST_FIRST):
@@ -333,7 +334,7 @@ def _cut(start: int, end: int, sizes: Sequence[Resolution]) -> Iterator[tuple[Re
     if start >= end:
         return
     size = SIZES[sizes[0]]
-    first, last = -(-start // size) * size, end // size * size
+    first, last = start_of(start + size - 1, sizes[0]), start_of(end, sizes[0])
     if len(sizes) == 1:
         yield sizes[0], start, end
     elif first >= last:
@@ -363,10 +364,10 @@ UNION ALL SELECT -1, 0, 0, body FROM measure_deltas"""
 def _rows(connection: Connection, pieces: Sequence[tuple[Any, ...]]) -> tuple[list[Any], list[Added]]:
     """Return (number of the group, at, series, body) of the roll-ups in the pieces, and what waits, in one snapshot."""
     if connection.dialect.name == "sqlite":
-        rows = connection.exec_driver_sql(_PIECES_SQLITE, (msgspec.json.encode(pieces).decode(),)).all()
+        rows = fetch_all(connection, _PIECES_SQLITE, (msgspec.json.encode(pieces).decode(),))
     else:
         columns = tuple(list(column) for column in zip(*pieces, strict=True)) or ([],) * 6
-        rows = connection.exec_driver_sql(_PIECES_POSTGRESQL, columns).all()
+        rows = fetch_all(connection, _PIECES_POSTGRESQL, columns)
     waiting = [added for row in rows if row[0] < 0 for added in ADDED.decode(row[3])]
     return [row for row in rows if row[0] >= 0], waiting
 

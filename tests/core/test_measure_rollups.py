@@ -162,14 +162,14 @@ def test_roll_ups_that_are_too_fine_for_their_age_go_and_totals_stay(app):
         measure_rollups.purge()
         kept = dict(db.session.execute(db.text("SELECT resolution, count(DISTINCT at) FROM measure_rollups GROUP BY 1")).all())
         assert total(NOON - 301 * DAY, NOON + DAY) == 4
-    assert kept == {2: 3, 3: 4}
+    assert kept == {2: 3, 3: 4, 4: 4}
 
 
 def test_minutes_older_than_they_are_kept_are_not_even_written(app):
     added((CALLS, NOON - 30 * DAY, A), (CALLS, NOON - 200 * DAY, A), (CALLS, NOON - 500 * DAY, A))
     measure_rollups.compact()
     rows = db.session.execute(db.text("SELECT resolution, count(DISTINCT at) FROM measure_rollups GROUP BY 1"))
-    assert dict(rows.all()) == {1: 1, 2: 2, 3: 3}
+    assert dict(rows.all()) == {1: 1, 2: 2, 3: 3, 4: 3}
     assert total(NOON - 501 * DAY, NOON + DAY) == 3
 
 
