@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.conftest import token_of
 
 from pilothouse.clock import now
-from pilothouse.testing import Api
+from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.web.server import make_server
 
 PROTOBUF = "application/x-protobuf"
@@ -122,6 +124,10 @@ class Door:
         found = self.api.get("/api/executions?limit=500").json["data"]
         return [execution for execution in found if execution["environment"] != "pilothouse"]
 
+    def knows(self, key: str) -> bool:
+        """Say whether there is an execution of the id."""
+        return bool(self.api.get(f"/api/executions/{key}").status_code == 200)
+
     def steps(self, key: str) -> dict[str, Any]:
         """Return the steps of an execution by name."""
         return {step["name"]: step for step in self.execution(key)["steps"]}
@@ -140,6 +146,16 @@ class Door:
 def door(client: FlaskClient, make_token: Callable[..., str]) -> Door:
     """Return the door with a token that may do everything."""
     return Door(client, make_token("ingest", "read", "write", "admin"))
+
+
+@pytest.fixture(scope="module")
+def shared_door(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """Return the door of one application for a whole module, whose tests keep to traces of their own."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(migrated, folder / "pilothouse.db")
+    app = make_app(environment(folder))
+    yield Door(app.test_client(), token_of(app))
+    let_go(app)
 
 
 @pytest.fixture

@@ -32,16 +32,16 @@ FORMS = [
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("path", ["/v1/traces", "/v1/traces/ingest", "/api/public/ingestion"])
-def test_a_token_is_found_in_every_form(client, make_token, form, path):
-    body = {"data": [], "batch": []}
-    assert client.post(path, json=body, headers=form(make_token("ingest"))).status_code in {200, 207}
+def test_a_token_is_found_in_every_form(shared_door, form, path):
+    api, body = shared_door.api, {"data": [], "batch": []}
+    assert api.client.post(path, json=body, headers=form(api.token)).status_code in {200, 207}
 
 
 @pytest.mark.parametrize("header", [
     "Basic", "Basic ", "Basic ====", "Basic w6TDtg==", "Bearer", "nonsense", "ph_access_nonsense", "Basic " + "A" * 5_000,
 ])  # fmt: skip
-def test_what_is_no_token_is_401(client, header):
-    assert client.post("/v1/traces", json={}, headers={"Authorization": header}).status_code == 401
+def test_what_is_no_token_is_401(shared_door, header):
+    assert shared_door.api.client.post("/v1/traces", json={}, headers={"Authorization": header}).status_code == 401
 
 
 def test_a_wrong_bearer_is_not_mended_by_another_header(client, make_token):
