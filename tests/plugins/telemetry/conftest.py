@@ -5,55 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from pilothouse import clock
-from pilothouse.contract.contributions import Manifest, Measure
-from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import unit_of_work
 from pilothouse.identity.access_tokens import create_token
-from pilothouse.plugins.discovery import Candidate
-from pilothouse.testing import Api, environment, let_go, make_app, open_browser_session
+from pilothouse.testing import Api, let_go, open_browser_session
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests of this folder share a module
 
-from parts import NOON
-
-RUN = ("workflow", "status", "agent")
-
-
-def runs_plugin() -> Candidate:
-    """Make a plugin that declares the measures of runs and of what calls cost, as executions and tokens do."""
-
-    @hookimpl
-    def pilothouse_manifest() -> Manifest:
-        return Manifest("runs", "Runs", "Runs and what they cost.")
-
-    @hookimpl
-    def pilothouse_measures() -> list[Measure]:
-        return [
-            Measure("executions.count", "Executions", "1", "count", RUN, cuts=(("workflow", "status"),)),
-            Measure("executions.duration_ms", "Duration", "ms", "distribution", RUN, scale=1_000),
-            Measure("tokens.cost_usd", "Spend", "USD", "sum", ("model", "workflow", "agent"), scale=1_000_000_000),
-            Measure("tokens.prompt", "Prompt tokens", "tokens", "sum", ("model", "workflow", "agent")),
-            Measure("tokens.completion", "Completion tokens", "tokens", "sum", ("model", "workflow", "agent")),
-        ]
-
-    module = ModuleType("runs")
-    module.pilothouse_manifest = pilothouse_manifest  # type: ignore[attr-defined]
-    module.pilothouse_measures = pilothouse_measures  # type: ignore[attr-defined]
-    return Candidate("runs", module, "runs")
-
-
-def telemetry_plugin() -> Candidate:
-    """Return the telemetry plugin."""
-    return Candidate("telemetry", import_module("pilothouse_telemetry.plugin"), "pilothouse")
+from telemetry_parts import NOON, build
 
 
 class Time:
@@ -72,12 +37,6 @@ def now() -> Iterator[Time]:
     time = Time()
     with clock.replaced(time):
         yield time
-
-
-def build(folder: Path, url: str, plugins: list[Candidate] | None = None) -> Flask:
-    """Build the application."""
-    wanted = [telemetry_plugin(), runs_plugin()] if plugins is None else plugins
-    return make_app(environment(folder, PILOTHOUSE_DATABASE_URL=url), wanted)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from parts import NOON, count_runs, event
+from telemetry_parts import NOON, build, count_runs, event, telemetry_plugin
 
 from pilothouse import clock, measure_rollups
 from pilothouse.clock import DAY, HOUR, MINUTE
@@ -287,8 +287,6 @@ def test_the_page_needs_its_permission(app):
 
 def test_without_anybody_who_counts_executions_events_stand_in(tmp_path, migrated, now):
     import shutil
-
-    from conftest import build, telemetry_plugin
 
     from pilothouse.testing import let_go
 

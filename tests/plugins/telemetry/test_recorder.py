@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from parts import NOON, event
+from telemetry_parts import NOON, event
 
 from pilothouse import clock, measure_rollups
 from pilothouse.clock import DAY, MINUTE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from parts import NOON, count_runs, event
+from telemetry_parts import NOON, count_runs, event
 
 from pilothouse import clock, measure_rollups
 from pilothouse.clock import DAY, HOUR, MINUTE

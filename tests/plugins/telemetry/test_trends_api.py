@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parts import NOON, count_runs, event
+from telemetry_parts import NOON, count_runs, event
 
 from pilothouse import clock, measure_rollups
 from pilothouse.clock import DAY, HOUR, MINUTE
@@ -195,9 +195,9 @@ def test_the_csv_of_many_buckets_is_read_in_windows_and_adds_up(either):
 
 
 def test_the_csv_lets_no_spreadsheet_run_a_formula(either):
-    either.send(event(component="=HYPERLINK(1)"), event(component="+1"), event(component="-2"), event(component="@x"))
+    either.send(event(component="=HYPERLINK(1)"), event(component="+1"), event(component="-2+3"), event(component="@x"))
     keys = {row[1] for row in exported(either, by="component", range="1h", interval="hour")[1:]}
-    assert keys == {"'=HYPERLINK(1)", "'+1", "'-2", "'@x"}
+    assert keys == {"'=HYPERLINK(1)", "'+1", "'-2+3", "'@x"}
 
 
 def test_the_csv_streams_as_an_attachment(either):
