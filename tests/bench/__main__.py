@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import bench_otlp, ingest, lists, pages, postgres, start
+from tests.bench import bench_otlp, ingest, lists, pages, postgres, start, trends
 from tests.bench.figures import Figure, print_table
 
 BENCHES: dict[str, Callable[[int], list[Figure]]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[int], list[Figure]]] = {
     "P3": postgres.batches,
     "P4": bench_otlp.batches,
     "P5": lists.list_pages,
+    "P6": trends.ninety_days,
     "P7": pages.console_pages,
     "P10": start.start_and_memory,
     "P12": pages.open_console,
