@@ -30,15 +30,23 @@ PATHS = ["a%00", "%FF", "x" * 3_000, "%20", "..", "%2F", "%F0%9F%9A%80", "'", "-
 
 @pytest.fixture
 def asked(either_app, either_api):
-    """Give all operations of the JSON API, what asks one, and what was answered with a fault."""
-    found = [one for one in operations(either_app) if one[0].startswith("/api/") and "{project}" not in one[0]]
+    """Give all operations of the JSON API, what asks one, and what was answered with a fault; on either database."""
+    yield from asking(either_app, either_api)
+
+
+@pytest.fixture
+def asked_once(app, api):
+    """Give the same on SQLite alone."""
+    yield from asking(app, api)
+
+
+def asking(app, api):
+    found = [one for one in operations(app) if one[0].startswith("/api/") and "{project}" not in one[0]]
     faults, told = [], Counter()
 
     def ask(method, path, **options):
-        response = either_api.client.open(
-            path, method=method, headers={"Authorization": f"Bearer {either_api.token}", **options.pop("headers", {})},
-            **options
-        )  # fmt: skip
+        headers = {"Authorization": f"Bearer {api.token}", **options.pop("headers", {})}
+        response = api.client.open(path, method=method, headers=headers, **options)
         told[response.status_code] += 1
         if response.status_code >= 500:
             faults.append(f"{method} {path[:120]} {str(options)[:200]} -> {response.status_code}")
@@ -81,9 +89,9 @@ def test_hostile_bodies_are_refused_or_taken(asked, either_app):
     assert faults == []
 
 
-def test_one_hostile_field_among_sound_ones_is_refused_or_taken(asked, either_app):
-    found, ask, faults = asked
-    document = json.loads(either_app.test_client().get("/api/openapi.json").text)
+def test_one_hostile_field_among_sound_ones_is_refused_or_taken(asked_once, app):
+    found, ask, faults = asked_once
+    document = json.loads(app.test_client().get("/api/openapi.json").text)
     sound = {"name": "n", "workflow": "w", "status": "running", "email": "a@example.com", "role": "viewer",
     "scopes": ["read"], "kind": "email",
              "service": "openai", "secret": "s" * 20, "url": "mailto:a@example.com", "amount_usd": "1", "period": "day",
@@ -119,8 +127,8 @@ def test_hostile_paths_lead_nowhere(asked):
     assert faults == []
 
 
-def test_hostile_headers_change_nothing(asked):
-    found, ask, faults = asked
+def test_hostile_headers_change_nothing(asked_once):
+    found, ask, faults = asked_once
     odd = {"If-None-Match": '"\xff', "Accept": "\xff;q=nan", "Content-Encoding": "\xff", "X-Request-Id": "\x7f" * 500,
     "Range": "bytes=-1",
            "Idempotency-Key": "\xff" * 300, "Cookie": "pilothouse_session=\xff; a=" + quote("\0"),
