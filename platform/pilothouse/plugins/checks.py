@@ -72,7 +72,9 @@ class Checks:
                 if kind not in SHARED_SUBJECTS:
                     self._check_name(plugin, kind, item, taken.setdefault(kind, {}))
         _check_details(plugin, found)
-        _check_references(plugin, found, [found, *(self._known[name] for name in (CORE, *requires) if name in self._known)])
+        if CORE in {plugin, *self._known}:  # a registry without it, of a part that is tried alone, cannot know
+            known = [self._known[name] for name in (CORE, *requires) if name in self._known]
+            _check_references(plugin, found, [found, *known])
         for kind, names in taken.items():
             self._taken.setdefault(kind, {}).update(names)
         self._known[plugin] = found
