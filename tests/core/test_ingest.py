@@ -182,6 +182,22 @@ def test_a_rate_holds_where_one_is_set(build_app):
     assert '"ingest"' in response.headers["RateLimit"]
 
 
+def test_a_request_larger_than_a_seconds_share_passes_and_pays_for_itself(build_app):
+    app = build_app(PILOTHOUSE_INGEST_RATE="100")
+    with app.app_context():
+        from pilothouse.identity.access_tokens import create_token
+
+        with unit_of_work():
+            api = Api(app.test_client(), create_token("t", ["ingest"])[1])
+        first, second = (
+            {"signals": [{"type": "event", "id": f"{name}{n}", "name": "n"} for n in range(3_000)]} for name in "ab"
+        )
+        assert api.post("/api/ingest", json=first).json["accepted"] == 3_000
+        refused = api.post("/api/ingest", json=second)
+        assert (refused.status_code, int(refused.headers["Retry-After"]) >= 1) == (429, True)
+        assert api.send({"type": "event", "id": "small", "name": "n"})["accepted"] == 1
+
+
 def test_the_same_key_gets_the_first_answer_again(either_app, either_api):
     send = {"json": {"signals": [{**RUN, "id": "a"}]}, "headers": {"Idempotency-Key": "k"}}
     first = either_api.post("/api/ingest", **send)

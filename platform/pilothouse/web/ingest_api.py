@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from flask import request
 
 from pilothouse.contract.contributions import Source
-from pilothouse.decoding import MOST_BYTES
+from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS
 from pilothouse.errors import UnsupportedMedia
 from pilothouse.identity.principal import require
 from pilothouse.ingest import Outcome
@@ -74,10 +75,20 @@ def ingest() -> IngestAnswer:
 
 
 def charge(caller: str, signals: int) -> None:
-    """Count signals against PILOTHOUSE_INGEST_RATE where it is set. Raises TooManyRequests."""
+    """Count signals against PILOTHOUSE_INGEST_RATE where it is set. Raises TooManyRequests.
+
+    A request that holds more than a second's share could never pass a limit by the second, so the longer window in which
+    the largest request fits decides on it; all requests count there, so that large ones pay for themselves.
+    """
     rate = runtime().settings["PILOTHOUSE_INGEST_RATE"]
-    if rate:
-        runtime().limiter.hit("ingest", caller, Limit(rate, 1), cost=max(signals, 1))
+    if not rate:
+        return
+    cost = max(signals, 1)
+    if cost <= rate:
+        runtime().limiter.hit("ingest", caller, Limit(rate, 1), cost=cost)
+    if rate < MOST_SIGNALS:
+        seconds = math.ceil(MOST_SIGNALS / rate)
+        runtime().limiter.hit("ingest-large", caller, Limit(rate * seconds, seconds), cost=min(cost, MOST_SIGNALS))
 
 
 def commands_for(token_id: str | None) -> list[dict[str, str]] | None:
