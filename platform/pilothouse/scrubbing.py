@@ -12,6 +12,8 @@ import re
 import sys
 from typing import Any
 
+import re2
+
 from pilothouse.errors import Malformed
 
 MASK = "[scrubbed]"
@@ -50,30 +52,31 @@ _TOKEN_NAME = re.compile(r"token$", re.IGNORECASE)  # a number of that name coun
 _CARD = re.compile(r"(?<![\d.])[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?!\d)|(?<![\d.])3[47]\d{2}([ -]?)\d{6}\2\d{5}(?!\d)")
 _IDS = frozenset({"type", "id", "execution_id", "parent_id", "response_id", "key_id"})
 
-# Each costs a pass over the body, so what one of them finds the others need not: a report of 150 KB is looked through in 2 ms.
+# Bytes without which a body holds nothing to clean, whatever the case of their letters: parts of the names and shapes above,
+# digits in the groups of a card number, a user and a password in a URL, escapes of control characters and lone surrogates.
 _TELLTALES = (
-    b"sk-", b"ph_", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat", b"glpat-", b"xox", b"akia", b"asia", b"aiza",
-    b"_live_", b"_test_", b"whsec_", b"eyj", b"private key", b"bearer", b"basic ", b"passw", b"passphrase", b"pwd", b"secret",
-    b"api_key", b"api-key", b"apikey", b"access_key", b"access-key", b"accesskey", b"private_key", b"private-key",
-    b"privatekey", b"auth_token", b"auth-token", b"authtoken", b"access_token", b"access-token", b"accesstoken",
-    b"refresh_token", b"refresh-token", b"refreshtoken", b"session_token", b"session-token", b"sessiontoken", b'token"',
-    b'token\\"', b"authoriz", b"cookie", b"card", b"cvv", b"cvc", b"ssn", b"\\u00", b"\\ud",
-)  # fmt: skip
-# Digits become 0, what may separate the groups of a card number becomes -, all else x: then three plain searches find any.
-_DIGITS = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord("-") if i in b" -" else ord("x") for i in range(256))  # noqa: PLR2004 - ASCII
-_CARD_SHAPES = (b"0" * 14, b"0000-0000-0000-0", b"0000-000000-0000")
-_URL_SECRET = re.compile(rb"://[^/\s:@\"]+:[^/\s@\"]+@")
+    "sk-|ph_|gh[pousr]_|github_pat|glpat-|xox|akia|asia|aiza|_live_|_test_|whsec_|eyj|private key|bearer|basic "
+    "|passw|passphrase|pwd|secret|(?:api|access|private)[_-]?key|(?:auth|access|refresh|session)[_-]?token|token\\\\?\"|authoriz"
+    "|cookie|card|cvv|cvc|ssn|\\\\u00|\\\\ud"
+    "|[0-9]{14}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4}"
+    r"|://[^/\s:@\"]+:[^/\s@\"]+@"
+)
+
+
+def _compiled(pattern: str) -> Any:
+    # RE2 goes through a report of 150 KB once, in 0.4 ms; a plain search for each telltale takes 5 ms, `re` 80
+    options = re2.Options()
+    options.case_sensitive = False
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are: a body need not be UTF-8 yet
+    return re2.compile(pattern.encode(), options)
+
+
+_MAY_HOLD = _compiled(_TELLTALES)
 
 
 def needs_cleaning(body: bytes) -> bool:
     """Say whether a JSON body may hold secrets, card numbers, NUL or lone surrogates."""
-    low = body.lower()
-    if any(telltale in low for telltale in _TELLTALES):
-        return True
-    digits = body.translate(_DIGITS)
-    if any(shape in digits for shape in _CARD_SHAPES):
-        return True
-    return b"://" in body and _URL_SECRET.search(body) is not None
+    return _MAY_HOLD.search(body) is not None
 
 
 def clean_signal(body: bytes) -> bytes:
