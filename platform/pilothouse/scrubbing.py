@@ -56,7 +56,7 @@ _IDS = frozenset({"type", "id", "execution_id", "parent_id", "response_id", "key
 # digits in the groups of a card number, a user and a password in a URL, escapes of control characters and lone surrogates.
 _TELLTALES = (
     "sk-|ph_|gh[pousr]_|github_pat|glpat-|xox|akia|asia|aiza|_live_|_test_|whsec_|eyj|private key|bearer|basic "
-    "|passw|passphrase|pwd|secret|(?:api|access|private)[_-]?key|(?:auth|access|refresh|session)[_-]?token|token\\\\?\"|authoriz"
+    '|passw|passphrase|pwd|secret|(?:api|access|private)[_-]?key|(?:auth|access|refresh|session)[_-]?token|token\\\\?"|authoriz'
     "|cookie|card|cvv|cvc|ssn|\\\\u00|\\\\ud"
     "|[0-9]{14}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4}"
     r"|://[^/\s:@\"]+:[^/\s@\"]+@"
@@ -68,7 +68,7 @@ def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.case_sensitive = False
     options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are: a body need not be UTF-8 yet
-    return re2.compile(pattern.encode(), options)
+    return re2.compile(pattern.encode(), options)  # type: ignore[no-untyped-call]
 
 
 _MAY_HOLD = _compiled(_TELLTALES)
