@@ -83,11 +83,13 @@ def app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
 
 
 def let_go(app: Flask) -> None:
-    """End what an application keeps open: its own reports, the dispatcher's thread, the database's connections."""
+    """End what an application keeps open: its own reports, the dispatcher's thread, connections to mail server and database."""
     from pilothouse.db import db
 
-    app.extensions["pilothouse"].reporter.close()
-    app.extensions["pilothouse"].dispatcher.close()
+    run = app.extensions["pilothouse"]
+    run.reporter.close()
+    run.dispatcher.close()
+    run.mailer.close()
     with app.app_context():
         db.session.remove()
         db.engine.dispose()

@@ -76,6 +76,12 @@ class Mailer:
             except (smtplib.SMTPException, OSError):
                 connection.close()
 
+    def _drop(self) -> None:
+        """Let go of a connection that broke, without a word to the server."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _complete(self, message: EmailMessage) -> None:
         if "From" not in message:
             message["From"] = self._sender
@@ -94,7 +100,7 @@ class Mailer:
             raise MailRefusedError(f"The mail server said no: {_words(fault)}") from fault
         except (smtplib.SMTPException, OSError) as fault:
             # It may have been taken: the text may have gone out before the connection broke.
-            self._connection = None
+            self._drop()
             logs.get("mail").error("mail_unknown", error=type(fault).__name__, message_id=str(message["Message-ID"]))
             return
         self._used_at = time.monotonic()
@@ -108,7 +114,7 @@ class Mailer:
                 if connection.noop()[0] == 250:  # noqa: PLR2004 - RFC 5321: requested action completed
                     return connection
             except (smtplib.SMTPException, OSError):
-                self._connection = None
+                self._drop()
         self.close()
         try:
             self._connection = connect(server)
