@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.conftest import token_of
 
 from pilothouse.clock import now
-from pilothouse.testing import Api, environment, let_go, make_app
-from pilothouse.web.server import make_server
+from pilothouse.testing import Api, environment, let_go, make_app, serving
 
 PROTOBUF = "application/x-protobuf"
 BEGUN = now() - 600_000
@@ -143,6 +141,12 @@ class Door:
 
 
 @pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application without what other tests stored."""
+    return restored_app
+
+
+@pytest.fixture
 def door(client: FlaskClient, make_token: Callable[..., str]) -> Door:
     """Return the door with a token that may do everything."""
     return Door(client, make_token("ingest", "read", "write", "admin"))
@@ -203,17 +207,5 @@ def either_door(either_api: Api) -> Door:
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
     """Serve the application as `pilothouse up` does and return its address."""
-    server = make_server(app, "127.0.0.1", 0)
-    stopped = threading.Event()
-
-    def serve() -> None:
-        while not stopped.is_set():
-            server.asyncore.loop(timeout=0.05, map=server._map, use_poll=True, count=1)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    stopped.set()
-    thread.join()
-    server.task_dispatcher.shutdown()
-    server.asyncore.close_all(server._map, ignore_all=True)
+    with serving(app) as address:
+        yield address

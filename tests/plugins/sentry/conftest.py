@@ -88,6 +88,12 @@ def enveloped(*items: tuple[str, Any], header: dict[str, Any] | None = None) -> 
 
 
 @pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application without what other tests stored."""
+    return restored_app
+
+
+@pytest.fixture
 def sentry(app: Flask, make_token: Callable[..., str]) -> Iterator[Sentry]:
     """Return an SDK whose DSN has a token with the scope ingest; what it sends must make nobody behind the door fail."""
     yield Sentry(app.test_client(), make_token("ingest"))

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from tests.plugins.sentry.conftest import CORPUS, OWN, everything, replay, requests_of
 
 from pilothouse.db import db
+from pilothouse.runtime import runtime
 from pilothouse.testing import Api
 
 DIALECTS = ("sentry-python", "sentry-python-1.45", "sentry-node")
@@ -83,6 +84,7 @@ def case(request: pytest.FixtureRequest, api: Api, make_token: Callable[..., str
 
 def test_a_case_gives_its_facts(case: Case) -> None:
     assert [answer.status_code for answer in case.answers] == [200] * case.facts["delivered"]
+    assert runtime().registry.guard.failures == {}
     check_errors(case)
     check_traces(case)
     check_calls(case)
