@@ -112,6 +112,12 @@ class StoreAway(PilothouseError):
     status, code, title = 503, "store_away", "The store is away"
 
 
+class Busy(PilothouseError):
+    """More at once than can be worked on; asking again a little later helps."""
+
+    status, code, title = 503, "busy", "Too much at once"
+
+
 class StorageFull(PilothouseError):
     """The disk under the database is full; nothing was stored."""
 

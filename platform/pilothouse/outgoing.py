@@ -121,7 +121,8 @@ def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str])
     parts = check_url(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     addresses = resolve(host, port)
-    connection = _Pinned(host, port, addresses, secure=parts.scheme == "https")
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    connection = Pinned(host, port, addresses, tls=tls)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         connection.request(method, path, body, dict(headers))
@@ -134,14 +135,15 @@ def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str])
         connection.close()
 
 
-class _Pinned(http.client.HTTPConnection):
-    """A connection to addresses that were checked; the certificate is checked for the name."""
+class Pinned(http.client.HTTPConnection):
+    """A connection to addresses that were checked; with `tls` the certificate is checked for the name."""
 
-    def __init__(self, host: str, port: int, addresses: list[str], *, secure: bool) -> None:
+    def __init__(self, host: str, port: int, addresses: list[str], *, tls: ssl.SSLContext | None) -> None:
+        """Take the name, for the Host header and the certificate, and the addresses to connect to."""
         super().__init__(host, port, timeout=TIMEOUT_S)
         self._addresses = addresses
-        self._secure = secure
-        self.default_port = PORTS["https" if secure else "http"]
+        self._tls = tls
+        self.default_port = PORTS["https" if tls else "http"]
 
     def connect(self) -> None:
         """Connect to the first of the addresses that answers."""
@@ -154,5 +156,6 @@ class _Pinned(http.client.HTTPConnection):
                 fault = refused
         else:
             raise fault or OSError("no address")
-        if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # headers and body are two writes: no waiting between
+        if self._tls is not None:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)

@@ -57,6 +57,7 @@ from pilothouse.db import (
 )
 from pilothouse.errors import (
     BudgetUsedUp,
+    Busy,
     Conflict,
     FieldError,
     Forbidden,
@@ -93,7 +94,8 @@ from pilothouse.measures import Ask, Deltas, declared, read_all, read_totals
 from pilothouse.measures import read as read_measure
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.outgoing import NotReached, UrlNotAllowed, check_target
-from pilothouse.runtime import runtime
+from pilothouse.outgoing_pool import CutOff, OutgoingAnswer, OutgoingPool, TimedOut
+from pilothouse.runtime import application, runtime
 from pilothouse.scrubbing import clean, clean_text, needs_cleaning
 from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole
 from pilothouse.signals import (
@@ -135,6 +137,7 @@ from pilothouse.web.parsing import read_query
 from pilothouse.web.prefs import current_prefs
 from pilothouse.web.ranges import Period, read_period, read_zone
 from pilothouse.web.urls import qs, toggled
+from pilothouse.web.waiting import long_lived
 from pilothouse.work.jobs import enqueue
 from pilothouse.work.mail import MailRefusedError
 from pilothouse.work.mail import send as send_mail
@@ -142,25 +145,26 @@ from pilothouse.work.mail import send as send_mail
 __all__ = [
     "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "NOTHING", "PUBLIC", "QUARTER", "ROLES", "SECOND",
     "AdminView", "ApiBlueprint", "Ask", "AuditEntry", "Batch", "BeatEntry", "Bucket", "BudgetUsedUp", "Bulk",
-    "Chart", "Command", "Conflict", "ConsoleModelView", "ConsoleView", "Credential", "Deadline", "Deltas",
-    "Enricher", "Error", "ErrorDetail", "Event", "EventSignal", "EventSink", "Execution", "FieldError", "Forbidden",
-    "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit", "Link", "LoginMethod", "LoginSession",
-    "MailRefusedError", "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment",
-    "Name", "Nanodollars", "NavItem", "NotFound", "NotReached", "NotSignedIn", "Notice", "NotificationCategory",
-    "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Place", "Price", "Principal",
-    "RateLimit", "Reaction", "Recorded", "Recorder", "Reservation", "Resolution", "Role", "Series", "Setting",
-    "Settings", "Severity", "Signal", "SignalId", "Source", "Spend", "Status", "Step", "StepKind", "StoreAway",
-    "Sum", "Task", "TokenUsage", "TooLarge", "TooManyRequests", "Undo", "UnsupportedMedia", "UrlNotAllowed", "User",
-    "Values", "access_tokens", "active_members", "add_user", "after_commit", "audit", "begin_session",
-    "change_user", "charge", "check_may_manage", "check_origin", "check_target", "checked_name", "checksum_ok",
-    "clean", "clean_text", "csv_response", "current_prefs", "current_principal", "db", "declared", "done",
-    "duration", "end_other_sessions", "end_session", "end_sessions_of", "enqueue", "enter", "expose", "find_member",
+    "Busy", "Chart", "Command", "Conflict", "ConsoleModelView", "ConsoleView", "Credential", "CutOff", "Deadline",
+    "Deltas", "Enricher", "Error", "ErrorDetail", "Event", "EventSignal", "EventSink", "Execution", "FieldError",
+    "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit", "Link", "LoginMethod",
+    "LoginSession", "MailRefusedError", "Malformed", "Manifest", "Measure", "MeasureSink", "Member", "Millis",
+    "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotReached", "NotSignedIn", "Notice",
+    "NotificationCategory", "OutgoingAnswer", "OutgoingPool", "Page", "PaletteSource", "Panel", "Period",
+    "Permission", "PilothouseError", "Place", "Price", "Principal", "RateLimit", "Reaction", "Recorded", "Recorder",
+    "Reservation", "Resolution", "Role", "Series", "Setting", "Settings", "Severity", "Signal", "SignalId",
+    "Source", "Spend", "Status", "Step", "StepKind", "StoreAway", "Sum", "Task", "TimedOut", "TokenUsage",
+    "TooLarge", "TooManyRequests", "Undo", "UnsupportedMedia", "UrlNotAllowed", "User", "Values", "access_tokens",
+    "active_members", "add_user", "after_commit", "application", "audit", "begin_session", "change_user", "charge",
+    "check_may_manage", "check_origin", "check_target", "checked_name", "checksum_ok", "clean", "clean_text",
+    "csv_response", "current_prefs", "current_principal", "db", "declared", "done", "duration",
+    "end_other_sessions", "end_session", "end_sessions_of", "enqueue", "enter", "expose", "find_member",
     "find_members", "find_principal", "find_user", "flag", "formats", "fragment", "get_user", "hash_token",
     "hookimpl", "identity_changed", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids",
-    "lock_writers", "make_token", "names", "needs", "needs_cleaning", "new_id", "normalise_email", "now",
-    "outgoing", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw",
-    "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "read_zone",
-    "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged",
-    "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole",
-    "write_cursor",
+    "lock_writers", "long_lived", "make_token", "names", "needs", "needs_cleaning", "new_id", "normalise_email",
+    "now", "outgoing", "outranks", "page_of", "parse_id", "parse_usd", "percentile", "poll_etag", "publish", "qs",
+    "raw", "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals",
+    "read_zone", "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail",
+    "sessions_of", "tagged", "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work",
+    "url", "whole", "write_cursor",
 ]  # fmt: skip

@@ -159,6 +159,8 @@ CORE_SETTINGS = (
     Setting("PILOTHOUSE_RETENTION_DAYS", whole(1, 3650), 90, "Days after which raw rows are deleted"),
     Setting("PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None,
             "Signals a second that one token may send; no limit if unset"),
+    Setting("PILOTHOUSE_LONG_REQUESTS", whole(0, 4_000), 512,
+            "Requests that mostly wait, such as streams of a model, that one web server takes at once"),
     Setting("PILOTHOUSE_ALLOW_PRIVATE_TARGETS", flag, False, "Allow outgoing calls to private addresses"),
 )
 

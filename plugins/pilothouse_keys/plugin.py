@@ -106,6 +106,6 @@ def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
 
 
 @hookimpl
-def pilothouse_credential(service: str, label: str | None) -> Credential | None:
+def pilothouse_credential(service: str, label: str | None, passed_over: frozenset[str]) -> Credential | None:
     """Open the newest usable key of a service, or the one that is asked for."""
-    return vault.open_newest(service, label)
+    return vault.open_newest(service, label, passed_over)

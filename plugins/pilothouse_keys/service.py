@@ -136,9 +136,11 @@ def delete(key_id: str, principal: Principal) -> None:
     _changed()
 
 
-def open_newest(service: str, label: str | None) -> Credential | None:
+def open_newest(service: str, label: str | None, passed_over: frozenset[str] = frozenset()) -> Credential | None:
     """Open the newest usable key of a service for one call, or the one that `label` names; None where there is none."""
     for key in queries.usable(service, label):
+        if key.id in passed_over:
+            continue
         return Credential(key.id, runtime().keyring.unseal(key.sealed, _place(key)), key.base_url)
     return None
 

@@ -64,13 +64,16 @@ def up(host: str, port: int) -> None:
 def web(app: Flask | None, host: str, port: int) -> None:
     """Run one web server (waitress: one process, 16 threads) until SIGTERM."""
     from pilothouse.commands.application import make_app
+    from pilothouse.runtime import runtime
     from pilothouse.web.request_log import init_request_log
     from pilothouse.web.server import make_server, serve
 
     logs.configure("web")
     app = app or make_app(quiet=False)
     init_request_log(app)
-    serve(make_server(app, host, port, base_url=os.environ.get("PILOTHOUSE_BASE_URL", "")))
+    with app.app_context():
+        most = runtime().settings["PILOTHOUSE_LONG_REQUESTS"]
+    serve(make_server(app, host, port, base_url=os.environ.get("PILOTHOUSE_BASE_URL", ""), long_requests=most))
 
 
 @click.command()

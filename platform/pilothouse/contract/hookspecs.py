@@ -226,10 +226,14 @@ def pilothouse_authenticate(request: Request) -> Principal | None:
 
 
 @hookspec(firstresult=True)
-def pilothouse_credential(service: str, label: str | None, principal: Principal) -> c.Credential | None:
+def pilothouse_credential(
+    service: str, label: str | None, principal: Principal, passed_over: frozenset[str]
+) -> c.Credential | None:
     """Return the secret for a service ("openai"), by label where one is asked for, that this principal may use.
 
-    Example: `return vault.open_newest(service, label)`
+    `passed_over` are the ids of keys that the service has just refused: the next one is wanted.
+
+    Example: `return vault.open_newest(service, label, passed_over)`
     """
 
 

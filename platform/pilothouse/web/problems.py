@@ -117,5 +117,5 @@ def _start() -> None:
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = request_id()
+    response.headers.setdefault("X-Request-Id", request_id())  # an answer passed on from elsewhere has its own
     return response

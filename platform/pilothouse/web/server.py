@@ -18,21 +18,25 @@ from urllib.parse import urlsplit
 from flask import Flask
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from pilothouse import clock, logs
 from pilothouse.errors import SettingsError
 
+from pilothouse.web import waiting
 THREADS = 16
 CONNECTIONS = 4_000  # 500 slow clients and 2,000 open consoles fit; the limit of open files is raised to suit
 OPEN_FILES = CONNECTIONS + 1_000
-# The application answers what is over its own limits (10 MiB, also for compressed and chunked bodies) exactly. This
-# bound is what the server spools to disk for one request before it gives up on it.
-BODY_LIMIT = 12 * 1024 * 1024
+# The application answers what is over its own limits (10 MiB for signals, 32 MiB for pictures on their way to a model; also
+# for compressed and chunked bodies) exactly. This bound is what the server spools to disk for one request before it gives
+# up on it.
+BODY_LIMIT = 34 * 1024 * 1024
 IDLE_S = 60  # a connection on which nothing happens, a slow sender included, is closed after this
 LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away
 DISCARDED_BYTES = 256 * 1024  # at once
 DRAIN_S = 5.0  # how long requests under way may take to end when the server stops
+STALLED_S = 60  # a client that reads nothing of an answer that waits for it is given up after this
+LONG_REQUESTS = 512  # at once, where no setting says otherwise
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]
@@ -61,6 +65,16 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
+class Task(WSGITask):  # type: ignore[misc]
+    """A request to the application, which may ask for another thread while it waits."""
+
+    def get_environment(self) -> dict[str, Any]:
+        """Return the WSGI environment, with what lends a thread."""
+        environ: dict[str, Any] = super().get_environment()
+        environ[waiting.KEY] = self.channel.server.lend_thread
+        return environ
+
+
     """A connection that says its errors as problem documents, and lets the client read them.
 
     A client that is still sending would see a reset in place of the answer if the connection were closed at once: so what
@@ -68,6 +82,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     """
 
     error_task_class = ProblemTask
+    task_class = Task
     refused = False
     lingers_until = 0.0
 
@@ -114,8 +129,11 @@ def _detail(status: int) -> str:
     return words.get(status, "The request is not valid HTTP.")
 
 
-def make_server(app: Flask, host: str, port: int, *, base_url: str = "") -> Any:
-    """Bind the port and return the server. Raises SettingsError where the port is taken or not allowed."""
+def make_server(app: Flask, host: str, port: int, *, base_url: str = "", long_requests: int = LONG_REQUESTS) -> Any:
+    """Bind the port and return the server. Raises SettingsError where the port is taken or not allowed.
+
+    Up to `long_requests` requests that say that they will wait get a thread each beside the usual ones.
+    """
     _raise_file_limit()
     server = create_server(
         app,
@@ -132,11 +150,27 @@ def make_server(app: Flask, host: str, port: int, *, base_url: str = "") -> Any:
         ident=None,
         expose_tracebacks=False,
     )
+        log_socket_errors=False,  # a client that leaves in the middle of an answer is no fault of ours
     server.channel_class = Channel
     return server
+    server.lend_thread = waiting.Threads(server.task_dispatcher, THREADS, long_requests).lend
+    close_idle = server.maintenance
+
+    def maintenance(at: float) -> None:
+        close_idle(at)
+        _give_up_stalled(server, at)
+
+    server.maintenance = maintenance
 
 
 def _bind(host: str, port: int) -> socket.socket:
+def _give_up_stalled(server: Any, at: float) -> None:
+    """Close connections whose client takes nothing of what waits for it: a thread may stand behind each."""
+    for channel in list(server.active_channels.values()):
+        if channel.requests and channel.total_outbufs_len and channel.last_activity < at - STALLED_S:
+            channel.will_close = True
+
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
