@@ -268,7 +268,7 @@ def kept_app(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def restored_app(kept_app: Flask, migrated: Path) -> Iterator[Flask]:
-    """Return the module's application with its database as it was migrated, inside its application context.
+    """Return the module's application with its database as it was migrated and no mail, inside its application context.
 
     For suites of many small tests: it costs a tenth of a new application. What tests change beside the database (settings,
     plugins) stays changed, so those build their own.
@@ -278,6 +278,7 @@ def restored_app(kept_app: Flask, migrated: Path) -> Iterator[Flask]:
         kept.reporter.flush()  # what the last test's requests reported of themselves belongs to it
         with closing(sqlite3.connect(migrated)) as fresh, closing(sqlite3.connect(kept.settings.data_dir / migrated.name)) as own:
             fresh.backup(own)
+        shutil.rmtree(kept.settings.data_dir / "outbox", ignore_errors=True)
         kept.registry.guard.failures.clear()
         yield kept_app
         db.session.remove()

@@ -19,6 +19,12 @@ from pilothouse.testing import environment, let_go, make_app
 
 
 @pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application without what other tests stored."""
+    return restored_app
+
+
+@pytest.fixture
 def member(app: Flask) -> Callable[..., str]:
     """Make a member of a role and return their id."""
 

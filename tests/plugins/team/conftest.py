@@ -54,6 +54,12 @@ class Team:
 
 
 @pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application without what other tests stored."""
+    return restored_app
+
+
+@pytest.fixture
 def team(app: Flask) -> Team:
     """Return what makes members."""
     return Team(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,12 @@ from pilothouse_executions.events import UsageCorrected
 from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
 
 Maker = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application without what other tests stored."""
+    return restored_app
 
 
 @pytest.fixture
@@ -69,11 +75,13 @@ def rows() -> Callable[[str], list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def published(app: Flask) -> Callable[[type[Event]], list[Any]]:
+def published(app: Flask) -> Iterator[Callable[[type[Event]], list[Any]]]:
     """Return the events of a type that were published since the start of the test, through reactions of our own."""
     registry = runtime().registry
+    before = {kind: list(reactions) for kind, reactions in registry._reactions.items()}
     seen: list[Event] = []
     for kind in (Unpriced, BudgetCrossed, Repriced, UsageCorrected):
         reaction = Reaction(f"tokens.test_{kind.__name__}", kind, seen.append, when="now")
         registry._reactions.setdefault(kind, []).append(("tokens", reaction))
-    return lambda kind: [event for event in seen if type(event) is kind]
+    yield lambda kind: [event for event in seen if type(event) is kind]
+    registry._reactions = before
