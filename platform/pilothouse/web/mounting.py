@@ -26,34 +26,26 @@ def mount(app: Flask, registry: Registry) -> None:
     owners: dict[str, str] = {}
     for plugin, blueprint in registry.all("api_blueprints"):
         owners.setdefault(blueprint.name, plugin)  # also of one that fails: what is half mounted must answer 404
-        before = _routes(app)
         try:
             app.register_blueprint(blueprint)
-            _refuse_shadowing(app, blueprint.name, before)
         except Exception as fault:  # noqa: BLE001 - a blueprint's own set-up may raise anything; it takes its plugin out
             _take_out(registry, plugin, f"its routes cannot be mounted: {fault}")
+    _refuse_shadowing(app, registry, owners)
     app.extensions[OWNERS] = owners
     app.before_request(_refuse_switched_off)
     require_permissions(app, registry)
 
 
-def _routes(app: Flask) -> dict[tuple[str, str], str]:
-    """Return the endpoint of each rule and method; names of parameters tell no two rules apart."""
-    return {
-        (_PARAMETER.sub("<>", rule.rule), method): rule.endpoint
-        for rule in app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-
-
-def _refuse_shadowing(app: Flask, blueprint: str, before: Mapping[tuple[str, str], str]) -> None:
-    """Check that no route of a blueprint stands in the place of another's. Raises ValueError that names both."""
+def _refuse_shadowing(app: Flask, registry: Registry, owners: Mapping[str, str]) -> None:
+    """Take out plugins with a route in the place of an earlier one; names of parameters tell no two rules apart."""
+    taken: dict[tuple[str, str], str] = {}
     for rule in app.url_map.iter_rules():
-        if rule.endpoint.startswith(f"{blueprint}."):
-            for method in rule.methods or ():
-                other = before.get((_PARAMETER.sub("<>", rule.rule), method))
-                if other is not None:
-                    raise ValueError(f"{method} {rule.rule} is taken by {other}")
+        blueprint = rule.endpoint.partition(".")[0]
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            other = taken.setdefault((_PARAMETER.sub("<>", rule.rule), method), rule.endpoint)
+            if other.partition(".")[0] != blueprint and blueprint in owners:
+                words = f"its routes cannot be mounted: {method} {rule.rule} is taken by {other}"
+                _take_out(registry, owners[blueprint], words)
 
 
 def _take_out(registry: Registry, plugin: str, reason: str) -> None:

@@ -145,6 +145,7 @@ def _answer_type(operation: Operation) -> Any:
     return None if operation.returns in {None, type(None), Any, Response} else operation.returns
 
 
+@functools.cache
 def described(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     """Return a twin of a Struct for its schema: what passes through as raw JSON may be anything there."""
     hints = get_type_hints(kind, include_extras=True)
