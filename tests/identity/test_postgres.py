@@ -16,7 +16,7 @@ from pilothouse.identity.magic_links import Visitor, arm, ask, redeem
 from pilothouse.identity.models import MagicLink
 from pilothouse.identity.owner import make_owner
 from pilothouse.identity.users import add_user, change_user
-from pilothouse.testing import environment, make_app
+from pilothouse.testing import environment, let_go, make_app
 
 pytestmark = pytest.mark.postgres
 
@@ -29,9 +29,7 @@ def app(postgres, tmp_path_factory):
     with app.app_context():
         db.create_all()
     yield app
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    let_go(app)
 
 
 @pytest.fixture(autouse=True)

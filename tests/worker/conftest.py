@@ -108,4 +108,5 @@ def plain_app(database: str) -> Iterator[Flask]:
         found = work_probe.make_probe_app(folder, None, database)
         yield found
         with found.app_context():
+            db.session.remove()
             db.engine.dispose()
