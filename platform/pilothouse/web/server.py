@@ -22,8 +22,8 @@ from waitress.task import ErrorTask, WSGITask
 
 from pilothouse import clock, logs
 from pilothouse.errors import SettingsError
-
 from pilothouse.web import waiting
+
 THREADS = 16
 CONNECTIONS = 4_000  # 500 slow clients and 2,000 open consoles fit; the limit of open files is raised to suit
 OPEN_FILES = CONNECTIONS + 1_000
@@ -34,9 +34,9 @@ BODY_LIMIT = 34 * 1024 * 1024
 IDLE_S = 60  # a connection on which nothing happens, a slow sender included, is closed after this
 LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away
 DISCARDED_BYTES = 256 * 1024  # at once
-DRAIN_S = 5.0  # how long requests under way may take to end when the server stops
 STALLED_S = 60  # a client that reads nothing of an answer that waits for it is given up after this
 LONG_REQUESTS = 512  # at once, where no setting says otherwise
+DRAIN_S = 5.0  # how long requests under way may take to end when the server stops
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]
@@ -64,7 +64,6 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
-class Channel(HTTPChannel):  # type: ignore[misc]
 class Task(WSGITask):  # type: ignore[misc]
     """A request to the application, which may ask for another thread while it waits."""
 
@@ -75,14 +74,15 @@ class Task(WSGITask):  # type: ignore[misc]
         return environ
 
 
+class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that says its errors as problem documents, and lets the client read them.
 
     A client that is still sending would see a reset in place of the answer if the connection were closed at once: so what
     it sends is read and thrown away for a while (RFC 9112, section 9.6).
     """
 
-    error_task_class = ProblemTask
     task_class = Task
+    error_task_class = ProblemTask
     refused = False
     lingers_until = 0.0
 
@@ -149,10 +149,9 @@ def make_server(app: Flask, host: str, port: int, *, base_url: str = "", long_re
         url_scheme=urlsplit(base_url).scheme or "http",
         ident=None,
         expose_tracebacks=False,
-    )
         log_socket_errors=False,  # a client that leaves in the middle of an answer is no fault of ours
+    )
     server.channel_class = Channel
-    return server
     server.lend_thread = waiting.Threads(server.task_dispatcher, THREADS, long_requests).lend
     close_idle = server.maintenance
 
@@ -161,9 +160,9 @@ def make_server(app: Flask, host: str, port: int, *, base_url: str = "", long_re
         _give_up_stalled(server, at)
 
     server.maintenance = maintenance
+    return server
 
 
-def _bind(host: str, port: int) -> socket.socket:
 def _give_up_stalled(server: Any, at: float) -> None:
     """Close connections whose client takes nothing of what waits for it: a thread may stand behind each."""
     for channel in list(server.active_channels.values()):
@@ -171,6 +170,7 @@ def _give_up_stalled(server: Any, at: float) -> None:
             channel.will_close = True
 
 
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
