@@ -24,6 +24,7 @@ import redis
 from flask import Flask
 from hypothesis import settings as hypothesis_settings
 from jinja2 import FileSystemBytecodeCache
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import event, inspect, text
 from werkzeug.routing import Rule
 
@@ -33,6 +34,9 @@ from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import db
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.testing import Api, environment, let_go, make_app
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def pytest_configure() -> None:
@@ -65,6 +69,17 @@ def compiled_routes() -> Iterator[None]:
     Rule._compile_builder = compile_once  # type: ignore[method-assign]
     yield
     Rule._compile_builder = compile_one
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Start the distribution's Chromium. It ends with the module: playwright allows one in a thread, and no other loop."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ tests share nothing. Put `pytest_plugins` nowhere; just name the fixtures.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,23 @@ def let_go(app: Flask) -> None:
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """Serve an application on a free port, on the web server of `pilothouse up`, inside the block; yields its address."""
+    from pilothouse.web.server import make_server, serve_until
+
+    server = make_server(app, "127.0.0.1", 0)
+    stopping = threading.Event()
+    thread = threading.Thread(target=serve_until, args=(server, stopping))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        stopping.set()
+        server.trigger.pull_trigger()
+        thread.join()
 
 
 @pytest.fixture

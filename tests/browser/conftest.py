@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from types import ModuleType
 
 import pytest
 import redis
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from waitress import create_server
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from pilothouse import clock, embedded
 from pilothouse.app import create_app
@@ -28,21 +26,18 @@ from pilothouse.identity.users import add_user
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.runtime import runtime
 from pilothouse.settings import read_settings
+from pilothouse.testing import serving
 
-CHROMIUM = Path("/usr/bin/chromium")
 TRIAL = Path(__file__).parent.parent / "console" / "trial_plugin.py"
 ROLES = ("owner", "admin", "member", "viewer")
 NAMES = ("Nightly digest", "Extract invoices", "x" * 200, "\u0645\u0631\u062d\u0628\u0627 \U0001f680", "Refund agent")
-OPTIONS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder, and skip them with a visible reason where there is no Chromium."""
+    """Mark all tests of this folder."""
     for item in items:
         if Path(item.path).is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.browser)
-            if not CHROMIUM.exists():
-                item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}"))
 
 
 def load_trial() -> ModuleType:
@@ -138,26 +133,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         broken = Candidate("broken", None, "broken-dist", "0.1", failure="import failed: ModuleNotFoundError")
         app = create_app(read_settings(settings), [Candidate("trial", load_trial(), "trial-dist", "1.2"), broken])
         app.config["PROPAGATE_EXCEPTIONS"] = False
-        server = create_server(app, host="127.0.0.1", port=0, threads=4)
-        made = Site(f"http://127.0.0.1:{server.effective_port}", app, load_trial())
-        fill(made)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        yield made
-        server.close()
-        thread.join(5)
+        with serving(app) as address:
+            made = Site(address, app, load_trial())
+            fill(made)
+            yield made
         with app.app_context():
             db.engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Start the distribution's Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
-        yield browser
-        browser.close()
-
 
 class Complaints(list):
     """What the browser complained about; `allow` takes out what a test brings about on purpose."""

@@ -10,6 +10,7 @@ import json
 import resource
 import signal
 import socket
+import threading
 import time
 from types import FrameType
 from typing import Any
@@ -189,16 +190,20 @@ def port_message(host: str, port: int, fault: OSError) -> str:
 
 def serve(server: Any) -> None:
     """Serve until SIGTERM or SIGINT, then let the requests under way end. Call it from the main thread."""
-    stopping = False
+    stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
+        stopping.set()
         server.trigger.pull_trigger()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    while not stopping:
+    serve_until(server, stopping)
+
+
+def serve_until(server: Any, stopping: threading.Event) -> None:
+    """Serve in this thread until the event is set, then let the requests under way end and close every connection."""
+    while not stopping.is_set():
         _look(server, 1.0)
     server.accepting = False
     server.socket.close()
@@ -208,6 +213,7 @@ def serve(server: Any) -> None:
         _look(server, 0.05)
     server.task_dispatcher.shutdown(cancel_pending=True, timeout=1)
     logs.get("web").info("stopped", cut_off=_busy(server))
+    server.asyncore.close_all(server._map)  # noqa: SLF001 - waitress only lets go of connections that end by themselves
 
 
 def _look(server: Any, seconds: float) -> None:

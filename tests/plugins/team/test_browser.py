@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, sync_playwright
-from tests.browser.conftest import CHROMIUM, OPTIONS, Complaints, watch
+from playwright.sync_api import Browser, Page
+from tests.browser.conftest import Complaints, watch
 from tests.browser.test_accessibility import TAGS
-from waitress import create_server
 
 from pilothouse.db import db, unit_of_work
 from pilothouse.identity.models import User
 from pilothouse.identity.sessions import open_session
 from pilothouse.identity.users import add_user
-from pilothouse.testing import environment, let_go, make_app
+from pilothouse.testing import environment, let_go, make_app, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")]
+pytestmark = pytest.mark.browser
 PATHS = (
     "/team/", "/team/?tab=invites", "/team/?tab=activity", "/team/?tab=audit", "/team/?tab=roles", "/team/invite",
     "/team/sessions/", "/team/?q=nobody",
@@ -59,26 +57,13 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Start a Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def console(migrated: Path, broker_url: str, tmp_path_factory: Any) -> Iterator[tuple[Flask, str]]:
     """Serve a console on a free port."""
     folder = tmp_path_factory.mktemp("team")
     shutil.copy(migrated, folder / "pilothouse.db")
     app = make_app(environment(folder, PILOTHOUSE_REDIS_URL=broker_url))
-    server = create_server(app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield app, f"http://127.0.0.1:{server.effective_port}"
-    server.close()
-    thread.join(5)
+    with serving(app) as address:
+        yield app, address
     let_go(app)
 
 
