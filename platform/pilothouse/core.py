@@ -10,7 +10,7 @@ from flask import Blueprint
 
 from pilothouse import audit, bus, health, measure_models, measure_rollups
 from pilothouse.access import CORE_PERMISSIONS, Permission
-from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, NotificationCategory, Task
+from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, NotificationCategory, Snippet, Task
 from pilothouse.contract.events import Event
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import Model
@@ -18,7 +18,7 @@ from pilothouse.identity import api as identity_api
 from pilothouse.identity import models as identity_models
 from pilothouse.identity import tasks as identity_tasks
 from pilothouse.plugins.models import PluginSwitch
-from pilothouse.web import core_pages, health_api, idempotency, ingest_api, system_api
+from pilothouse.web import core_pages, health_api, idempotency, ingest_api, snippets, system_api
 from pilothouse.web import models as web_models
 from pilothouse.work import api as work_api
 from pilothouse.work import events as work_events
@@ -58,6 +58,12 @@ def pilothouse_permissions() -> Iterable[Permission]:
 def pilothouse_navigation() -> Iterable[NavItem]:
     """Return the core's entries of the sidebar."""
     return core_pages.NAVIGATION
+
+
+@hookimpl
+def pilothouse_snippets() -> Iterable[Snippet]:
+    """Return how programs report without another service's client."""
+    return snippets.CORE_SNIPPETS
 
 
 @hookimpl

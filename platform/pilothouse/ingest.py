@@ -8,8 +8,10 @@ costs about 3 ms on SQLite and a request alone would pay it by itself.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -18,7 +20,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from pilothouse import bus, clock
-from pilothouse.contract.contributions import Batch, Enricher, Link, Recorded, Recorder, Source
+from pilothouse.contract.contributions import Arrival, ArrivalSink, Batch, Enricher, Link, Recorded, Recorder, Refusal, Source
 from pilothouse.db import after_commit, explain, in_unit_of_work, lock_writers, unit_of_work
 from pilothouse.errors import FieldError, PilothouseError, StoreAway
 from pilothouse.measures import Deltas
@@ -32,6 +34,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LONGEST_ID = 128
+REFUSALS = frozenset({400, 413, 415, 422})  # of a whole request, for what is in it: neither outages nor limits
+_PLACES = re.compile(r"\[\d+\]")
 MOST_SPLITS = 32  # halvings of failing groups in one transaction: enough for two or three signals that break a recorder
 GROUP_LIMIT = 5_000  # signals that share one commit; more would keep the first caller waiting
 
@@ -78,6 +82,7 @@ class Ingest:
             self._recorders.setdefault(recorder.signal, []).append((plugin, recorder))
         for recorders in self._recorders.values():
             recorders.sort(key=lambda pair: not pair[1].owner)  # stable: the owner first, then by `requires`
+        self._sinks: list[tuple[str, ArrivalSink]] = registry.all("arrival_sinks")
         self._waiting: list[_Job] = []
         self._queue_lock = threading.Lock()
         self._commit_lock = threading.Lock()
@@ -90,7 +95,7 @@ class Ingest:
         take them; nothing is stored then.
         """
         job = _Job(list(items), source, outcome or Outcome())
-        if not job.items:
+        if not job.items and not (job.outcome.rejected and self._sinks):
             return job.outcome
         if in_unit_of_work():
             self._record_group([job])  # it commits with the caller's own work, so nobody else's signals may ride along
@@ -153,9 +158,28 @@ class Ingest:
             transaction = _Transaction(self, connection, enabled)
             transaction.record(entries)
             transaction.deltas.write(connection)
-            topics = transaction.topics
+            self._tell(connection, [_arrival(job, outcome) for job, outcome in zip(group, outcomes, strict=True)])
+            topics = (*transaction.topics, *{plugin for plugin, _ in self._sinks})
             after_commit(lambda: runtime().changes.bump(*topics) if topics else None)
         return outcomes
+
+    @contextmanager
+    def watched(self, source: Source) -> Iterator[None]:
+        """Tell the sinks of a request that the block refuses as a whole, because of what is in it; the refusal goes on."""
+        try:
+            yield
+        except PilothouseError as fault:
+            if fault.status in REFUSALS and self._sinks and not in_unit_of_work():
+                refusal = Refusal("", fault.detail or fault.title)
+                with suppress(PilothouseError), unit_of_work() as session:  # nobody is to hear of our outage instead
+                    lock_writers(connection := session.connection())
+                    self._tell(connection, [Arrival(source, clock.now(), rejected=1, refusals=(refusal,))])
+            raise
+
+    def _tell(self, connection: Connection, arrivals: list[Arrival]) -> None:
+        for plugin, sink in self._sinks:
+            if is_enabled(plugin):
+                contained(connection, plugin, sink.name, partial(sink.take, connection), arrivals)
 
     def recorders_of(self, kind: type[Signal], enabled: set[str]) -> list[tuple[str, Recorder]]:
         """Return the recorders of a signal type whose plugins are on, the owner first."""
@@ -213,7 +237,7 @@ class _Transaction:
     def _batch(self, kind: type[Signal], group: list[_Entry]) -> Batch:
         signals = [entry.signal for entry in group]
         for plugin, enricher in self._ingest.enrichers_of(kind):
-            signals = self._contained(plugin, "enrich", partial(_enriched, enricher), signals) or signals
+            signals = contained(self._connection, plugin, "enrich", partial(_enriched, enricher), signals) or signals
         return Batch(
             signals, [entry.source for entry in group], self._connection, self.deltas, bus.publish, self._links,
             self._workflows, self._received_at, self._workflow_names,
@@ -250,32 +274,33 @@ class _Transaction:
         """Run a recorder or what prepares one; None where it failed."""
         deltas, self.deltas = self.deltas, Deltas()
         batch.measures = self.deltas
-        recorded = self._contained(plugin, "record", lambda given: function(given) or Recorded(), batch)
+        recorded = contained(self._connection, plugin, "record", lambda given: function(given) or Recorded(), batch)
         if recorded is not None:
             deltas.merge(self.deltas)
         self.deltas = deltas
         return recorded
 
-    def _contained(self, plugin: str, what: str, function: Callable[[T], R], argument: T) -> R | None:
-        """Run code of a plugin in a savepoint; None where it failed: that undoes its own writes only.
 
-        An outage of the database goes up. The savepoint is written as SQL: SQLAlchemy's own object costs ten times as
-        much, a dozen times a batch.
-        """
-        self._connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
-        mark = bus.published()
-        try:
-            result = function(argument)
-        except Exception as fault:
-            if explain(fault) is not None:
-                raise  # SQLite has undone the whole transaction by itself, savepoints included
-            self._connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
-            bus.take_back(mark)
-            runtime().registry.guard.note(plugin, what, fault)
-            return None
-        self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
-        return result
+def contained(connection: Connection, plugin: str, what: str, function: Callable[[T], R], argument: T) -> R | None:
+    """Run code of a plugin in a savepoint; None where it failed: that undoes its own writes only.
+
+    An outage of the database goes up. The savepoint is written as SQL: SQLAlchemy's own object costs ten times as
+    much, a dozen times a batch.
+    """
+    connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
+    mark = bus.published()
+    try:
+        result = function(argument)
+    except Exception as fault:
+        if explain(fault) is not None:
+            raise  # SQLite has undone the whole transaction by itself, savepoints included
+        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
+        bus.take_back(mark)
+        runtime().registry.guard.note(plugin, what, fault)
+        return None
+    connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
+    return result
 
 
 def _enriched(enricher: Enricher, signals: list[Any]) -> list[Any]:
@@ -321,6 +346,16 @@ def _error_id(execution_id: str) -> str:
 def _owned(recorders: Sequence[tuple[str, Recorder]]) -> bool:
     """Say whether somebody keeps the signals of this type, so that others may count them."""
     return bool(recorders) and recorders[0][1].owner
+
+
+def _arrival(job: _Job, outcome: Outcome) -> Arrival:
+    rejections = [*job.outcome.rejected, *outcome.rejected]
+    refusals = [
+        Refusal(_PLACES.sub("[]", error.path), error.message, rejection.id)
+        for rejection in rejections
+        for error in rejection.errors
+    ]
+    return Arrival(job.source, clock.now(), outcome.accepted, outcome.duplicates, len(rejections), refusals)
 
 
 def _reject(group: Sequence[_Entry], error: FieldError) -> None:

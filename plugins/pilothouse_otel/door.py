@@ -8,12 +8,23 @@ from contextlib import contextmanager
 
 from flask import request
 
-from pilothouse.sdk import PilothouseError, Signal, Source, charge, current_principal, runtime
+from pilothouse.sdk import (
+    FieldError,
+    Outcome,
+    PilothouseError,
+    Rejection,
+    Signal,
+    Source,
+    charge,
+    current_principal,
+    runtime,
+)
 from pilothouse_otel.spans import Refused
 
 MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however much telemetry comes
 WAIT_S = 2.0  # how long one more request may wait for its turn before it is sent away
 LONGEST_CLIENT = 100
+UNREAD = -1  # the place of what could not even be read
 
 
 class Busy(PilothouseError):
@@ -36,7 +47,8 @@ class Door:
         if not self._places.acquire(timeout=self._wait_s):
             raise Busy("Too many batches are being stored; send this one again.", retry_after=1)
         try:
-            yield
+            with runtime().ingest.watched(source()):
+                yield
         finally:
             self._places.release()
 
@@ -45,16 +57,24 @@ def submit(items: Sequence[tuple[int, Signal]], refused: Refused | None = None) 
     """Count and store clean signals; returns what was refused, together with what was before."""
     refused = refused or Refused()
     principal = current_principal()
-    if not items or principal is None:
+    if principal is None or not (items or refused.count):
         return refused
     charge(principal.id, len(items))
-    outcome = runtime().ingest.submit(list(items), Source(principal.token_id, client_name()))
+    before = [Rejection(UNREAD, None, [FieldError("", refused.reason)])] * refused.count
+    outcome = runtime().ingest.submit(list(items), source(), Outcome(rejected=before))
     places: dict[int, str] = {}
     for rejection in outcome.rejected:
-        places.setdefault(rejection.index, rejection.errors[0].message if rejection.errors else "refused")
+        if rejection.index != UNREAD:
+            places.setdefault(rejection.index, rejection.errors[0].message if rejection.errors else "refused")
     for place in sorted(places):
         refused.add(places[place])
     return refused
+
+
+def source() -> Source:
+    """Return who sends the running request."""
+    principal = current_principal()
+    return Source(principal.token_id if principal else None, client_name())
 
 
 def client_name() -> str:

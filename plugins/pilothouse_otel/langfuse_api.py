@@ -13,6 +13,7 @@ from pilothouse_otel.door import Door, submit
 from pilothouse_otel.limits import MOST_BYTES, MOST_ITEMS
 from pilothouse_otel.spans import Refused
 
+CREATED = 201  # the verdict on an event that was taken
 SEND = "core.signals.send"
 PROJECT = "pilothouse"
 
@@ -102,11 +103,9 @@ def take_batch() -> Verdicts:
     executions, observations steps, generations token usage, scores events. Answers 207 with a verdict for each event.
     """
     batch = langfuse.read_batch(langfuse.decode(read_body(MOST_BYTES)), now())
-    submit(observations.translate(batch))
-    return Verdicts(
-        [verdict for verdict in batch.verdicts if verdict.status == 201],  # noqa: PLR2004 - created
-        [verdict for verdict in batch.verdicts if verdict.status != 201],  # noqa: PLR2004
-    )
+    faults = [verdict for verdict in batch.verdicts if verdict.status != CREATED]
+    submit(observations.translate(batch), Refused(len(faults), faults[0].error or faults[0].message) if faults else None)
+    return Verdicts([verdict for verdict in batch.verdicts if verdict.status == CREATED], faults)
 
 
 def add_score() -> Response:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import BeatEntry, Manifest, Model, Principal, Task, hookimpl
-from pilothouse_otel import api, credentials, langfuse_api, tasks
+from pilothouse.sdk import BeatEntry, Manifest, Model, Principal, Snippet, Task, hookimpl
+from pilothouse_otel import api, credentials, langfuse_api, snippets, tasks
 from pilothouse_otel.door import Door
 from pilothouse_otel.models import MODELS
 
@@ -50,6 +50,12 @@ def pilothouse_tasks() -> Iterable[Task]:
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
     return [BeatEntry("otel.forget", "otel.forget", every_s=3600)]
+
+
+@hookimpl
+def pilothouse_snippets() -> Iterable[Snippet]:
+    """Return how clients are pointed at this server."""
+    return snippets.SNIPPETS
 
 
 @hookimpl

@@ -32,7 +32,8 @@ class Door:
         if not self._places.acquire(timeout=self._wait_s):
             raise TooManyRequests("Too many envelopes are being stored; send again a little later.", retry_after=2)
         try:
-            yield
+            with runtime().ingest.watched(source()):
+                yield
         finally:
             self._places.release()
 
@@ -43,7 +44,13 @@ def submit(items: list[tuple[int, Signal]]) -> None:
     if not items or principal is None:
         return
     charge(principal.id, len(items))
-    runtime().ingest.submit(scrub(items), Source(principal.token_id, client_name()))
+    runtime().ingest.submit(scrub(items), source())
+
+
+def source() -> Source:
+    """Return who sends the running request."""
+    principal = current_principal()
+    return Source(principal.token_id if principal else None, client_name())
 
 
 def client_name() -> str:

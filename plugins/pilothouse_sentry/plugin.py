@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import Manifest, Principal, hookimpl
-from pilothouse_sentry import api, credentials
+from pilothouse.sdk import Manifest, Principal, Snippet, hookimpl
+from pilothouse_sentry import api, credentials, snippets
 from pilothouse_sentry.door import Door
 
 
@@ -21,6 +21,12 @@ def pilothouse_manifest() -> Manifest:
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
     """Return the door."""
     return [api.blueprint(Door())]
+
+
+@hookimpl
+def pilothouse_snippets() -> Iterable[Snippet]:
+    """Return how clients are pointed at this server."""
+    return snippets.SNIPPETS
 
 
 @hookimpl

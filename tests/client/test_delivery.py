@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import stat
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
@@ -328,3 +330,11 @@ def test_of_a_batch_in_halves_only_the_rest_is_sent_again(client, ledger, spool)
     assert client.flush()
     assert sorted(event["properties"]["n"] for event in ledger.of("event", name="e")) == [0, 1, 2, 3]
     assert spooled(spool) == []
+
+
+def test_the_client_introduces_itself_with_its_version(client, ledger):
+    client.track("a")
+    ledger.wait_for("event")
+    project = (Path(__file__).parents[2] / "client" / "pyproject.toml").read_text()
+    version = re.search(r'^version = "(.+)"', project, re.MULTILINE)[1]
+    assert ledger.requests[0]["user-agent"].startswith(f"pilothouse-client/{version} Python/3.")

@@ -267,6 +267,22 @@ def test_hook_event_sinks(weather):
     assert [[event.station for event in events] for events in taken] == [["a", "b"]]
 
 
+def test_hook_arrival_sinks(weather):
+    told = []
+    app = weather(arrival_sinks=[c.ArrivalSink("weather.stations", lambda _, arrivals: told.extend(arrivals))])
+    program(app).send({"type": "event", "id": "e", "name": "n"}, {"type": "event", "id": "f"})
+    program(app).post("/api/ingest", data=b"{")
+    assert [(one.accepted, one.rejected, one.refusals[0].field) for one in told] == [(1, 1, "name"), (0, 1, "")]
+
+
+def test_hook_snippets(weather):
+    snippets = [c.Snippet("weather.vane", "Weather <vane>", lambda url, token: f"vane --to {url} --key {token}"),
+                c.Snippet("weather.broken", "Broken", lambda *_: 1 / 0)]  # fmt: skip
+    page = browser(weather(snippets=snippets)).get("/welcome/").text
+    assert "Weather &lt;vane&gt;" in page
+    assert "vane --to http://localhost --key $PILOTHOUSE_TOKEN" in page
+
+
 def test_hook_notification_categories(weather):
     category = c.NotificationCategory("weather.storm", "Storms", "weather", StormSeen, lambda event: c.Notice("A storm",
     event.station))

@@ -16,7 +16,7 @@ from pilothouse.web.mounting import permission_of
 SAFE = {"GET"}
 # Where the permission alone is not enough: notices are a person's own, which a token of the command line is not; a profile
 # is one's own or that of somebody whom one manages; a token makes none with scopes that it has not.
-MORE = re.compile(r"^/notifications/|^/api/team/members/<|^/welcome/token$")
+MORE = re.compile(r"^/notifications/|^/api/team/members/<|^/(welcome|sources)/token$")
 _PART = re.compile(r"<(?:(?P<kind>[^:<>]+):)?[^<>]+>")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import platform
 import random
 import time
 import urllib.error
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from email.message import Message
 
+# What the server shows of who sends; pyproject.toml has the same one, and a test holds them together.
+VERSION = "0.1.0"
 # Below this gzip costs more than it saves.
 GZIP_ABOVE = 1024
 MAX_ANSWER = 4 * 1024 * 1024
@@ -68,7 +71,10 @@ class Transport:
             raise ValueError(message)
         self.url = url.rstrip("/")
         self._timeout = timeout
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {token}", "Content-Type": "application/json",
+            "User-Agent": f"pilothouse-client/{VERSION} Python/{platform.python_version()}",
+        }  # fmt: skip
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def send(self, signals: list[bytes]) -> Answer:

@@ -195,6 +195,30 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class StepFigures:
+    """What a step of an execution used: tokens, cost in nano-dollars (None while nothing is priced) and the model.
+
+    Panels of the slot "executions.steps" return a mapping of step ids to these in place of markup; the page shows them on the
+    step, summed up on the steps above.
+    """
+
+    tokens: int = 0
+    cost_nano: int | None = None
+    model: str = ""
+    unpriced: int = 0
+
+    @classmethod
+    def together(cls, figures: Sequence[StepFigures]) -> StepFigures:
+        """Return the sum; the model is named where there is only one."""
+        priced = [one.cost_nano for one in figures if one.cost_nano is not None]
+        models = {one.model for one in figures}
+        return cls(
+            sum(one.tokens for one in figures), sum(priced) if priced else None,
+            models.pop() if len(models) == 1 else "", sum(one.unpriced for one in figures),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class PaletteSource:
     """What the command palette finds: `search` gets what was typed (2 characters or more) and returns at most 8 hits of
     `{"title", "detail", "url"}`; it must use an index.
@@ -253,6 +277,57 @@ class EventSink:
     name: str
     wants: Callable[[type[Event]], bool]
     take: Callable[[Sequence[Event]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a signal was not stored: the field, with every place in a list as `[]`, and what is wrong with it."""
+
+    field: str
+    message: str
+    signal_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What became of one request's signals: who sent them, and how many were new, known before and refused.
+
+    A request that was refused as a whole counts as one that was rejected; its refusal names no field.
+    """
+
+    source: Source
+    at: int
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalSink:
+    """Takes in what became of each request of signals.
+
+    `take` gets what one transaction recorded, at its end and inside of it (in a savepoint of its own, on this connection):
+    it may write its plugin's own tables, and must be cheap, since every report pays for it.
+    """
+
+    name: str
+    take: Callable[[Connection, Sequence[Arrival]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """How to connect a client to this server, as text to copy: `write` gets the server's address and a token.
+
+    `hint` says what to install, `language` how the text is coloured and copied ("python", "shell").
+    """
+
+    name: str
+    title: str
+    write: Callable[[str, str], str]
+    language: str = "shell"
+    hint: str = ""
+    order: int = 100
 
 
 @dataclass(frozen=True, slots=True)

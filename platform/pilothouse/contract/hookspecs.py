@@ -186,6 +186,22 @@ def pilothouse_event_sinks() -> Iterable[c.EventSink]:  # type: ignore[empty-bod
 
 
 @hookspec
+def pilothouse_arrival_sinks() -> Iterable[c.ArrivalSink]:  # type: ignore[empty-body]
+    """Return what takes note of who sends signals, how many, and what was refused and why.
+
+    Example: `return [ArrivalSink("weather.stations", stations.note)]`
+    """
+
+
+@hookspec
+def pilothouse_snippets() -> Iterable[c.Snippet]:  # type: ignore[empty-body]
+    """Return how clients are connected, as text to copy, shown on the pages of first steps and of sources.
+
+    Example: `return [Snippet("weather.vane", "Weather vane", lambda url, token: f"vane --to {url} --key {token}")]`
+    """
+
+
+@hookspec
 def pilothouse_login_methods() -> Iterable[c.LoginMethod]:  # type: ignore[empty-body]
     """Return further ways to sign in, shown as buttons on the login page.
 

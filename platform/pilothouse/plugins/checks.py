@@ -37,6 +37,8 @@ INSTANCES: Mapping[str, type] = {
     "reactions": c.Reaction,
     "notification_categories": c.NotificationCategory,
     "event_sinks": c.EventSink,
+    "arrival_sinks": c.ArrivalSink,
+    "snippets": c.Snippet,
     "login_methods": c.LoginMethod,
     "cli": click.Command,
     "health_checks": c.HealthCheck,
@@ -44,7 +46,7 @@ INSTANCES: Mapping[str, type] = {
 }
 CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": object}
 PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks",
-                      "event_sinks"})  # fmt: skip
+                      "event_sinks", "arrival_sinks", "snippets"})  # fmt: skip
 JOINED = frozenset({"api_blueprints", "admin_views"})  # Flask takes no dots in these
 SHARED_SUBJECTS = frozenset({"recorders", "enrichers", "migrations", "models", "navigation"})
 

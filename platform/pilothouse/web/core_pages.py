@@ -21,12 +21,12 @@ from pilothouse.web import queries
 from pilothouse.web.api_examples import documented_groups
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.live import done
+from pilothouse.web.snippets import FIRST_WORKFLOW, written_snippets
 from pilothouse.web.system_api import current_document, describe_plugin
 from pilothouse.work import dead_letters
 
 LETTERS = 50
 TOKEN_NAME = "First steps"  # noqa: S105 - the name that people see, not a secret
-FIRST_WORKFLOW = "first-run"
 
 NAVIGATION = (
     NavItem("Plugins", "settings.plugins", "core.plugins.view", "Workspace", 800, "plug"),
@@ -137,7 +137,7 @@ class WelcomeView(ConsoleView):
     def _page(self, token: str) -> str:
         return self.render(
             "ph/welcome.html", token=token, may_make=self.may("core.tokens.make"), since=clock.now(),
-            base_url=runtime().settings.base_url, workflow=FIRST_WORKFLOW,
+            base_url=runtime().settings.base_url, snippets=written_snippets(token),
         )  # fmt: skip
 
     @expose("/arrived")

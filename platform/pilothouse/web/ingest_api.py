@@ -11,7 +11,7 @@ import msgspec
 from flask import request
 
 from pilothouse.contract.contributions import Source
-from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS
+from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS, Item
 from pilothouse.errors import UnsupportedMedia
 from pilothouse.identity.principal import require
 from pilothouse.ingest import Outcome
@@ -60,18 +60,21 @@ def ingest() -> IngestAnswer:
     good one with it.
     """
     principal = require("core.signals.send")
-    body = read_body(MOST_BYTES)
-    reader = runtime().reader
-    if request.mimetype in LINES:
-        items, outcome = reader.read_lines(body)
-    elif request.mimetype in {"application/json", ""}:
-        items, outcome = reader.read_json(body)
-    else:
-        raise UnsupportedMedia(f"Content-Type {request.mimetype[:60]!r} is not read here; send application/json.")
-    charge(principal.id, len(items))
     source = Source(principal.token_id, request.headers.get("User-Agent", "")[:100])
+    with runtime().ingest.watched(source):
+        items, outcome = _read()
+    charge(principal.id, len(items))
     outcome = runtime().ingest.submit(items, source, outcome)
     return answer(outcome, commands_for(principal.token_id))
+
+
+def _read() -> tuple[list[Item], Outcome]:
+    body, reader = read_body(MOST_BYTES), runtime().reader
+    if request.mimetype in LINES:
+        return reader.read_lines(body)  # type: ignore[no-any-return]
+    if request.mimetype in {"application/json", ""}:
+        return reader.read_json(body)  # type: ignore[no-any-return]
+    raise UnsupportedMedia(f"Content-Type {request.mimetype[:60]!r} is not read here; send application/json.")
 
 
 def charge(caller: str, signals: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from markupsafe import Markup
 
 from pilothouse.contract.contributions import Panel
@@ -15,6 +18,18 @@ from pilothouse.web.icons import icon
 def panels(slot: str, subject_id: str = "") -> Markup:
     """Render the panels of a slot for a subject, in their order; those that the reader may not see are absent."""
     return Markup("").join(_rendered(plugin, panel, subject_id) for plugin, panel in _shown(slot))
+
+
+def panel_answers(slot: str, subject_id: str = "") -> list[Any]:
+    """Return what the panels of a slot answer, where the page that has the slot wants data and no markup.
+
+    Those that fail are left out: the guard counts them, and the page goes without.
+    """
+    answers = []
+    for plugin, panel in _shown(slot):
+        with suppress(PluginFailed):
+            answers.append(runtime().registry.guard.call(plugin, f"panel {panel.name}", panel.render, subject_id))
+    return [answer for answer in answers if answer is not None]
 
 
 def _shown(slot: str) -> list[tuple[str, Panel]]:
