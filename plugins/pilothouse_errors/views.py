@@ -29,7 +29,7 @@ from pilothouse.sdk import (
     unit_of_work,
     write_cursor,
 )
-from pilothouse_errors import api, group_queries, queries, service
+from pilothouse_errors import api, circumstances, group_queries, queries, service
 from pilothouse_errors.api import GroupQuery
 from pilothouse_errors.frame_names import is_in_app
 from pilothouse_errors.severity import RANKS
@@ -89,11 +89,11 @@ class ErrorsView(ConsoleView):
         shares = group_queries.shares(group_id)
         return {
             "group": group, "error": error, "near": shown, "frames": _frames(error) if error else [],
-            "attributes": _decoded(error.attributes) if error and error.attributes else {},
+            "around": circumstances.read(_decoded(error.attributes or "{}"), error.created_at) if error else None,
             "trend": _trend(group_id), "shares": _share_rows(shares), "activity": group_queries.activity(group_id),
             "executions": group_queries.executions(group_id), "members": active_members(), "names": _names([group]),
             "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
-            "detail_of": _detail_of, "plain": _plain, "is_new": now() - group.first_seen_at < NEW,
+            "detail_of": _detail_of, "is_new": now() - group.first_seen_at < NEW,
         }  # fmt: skip
 
     @expose("/<group_id>/change", methods=("POST",))
@@ -219,10 +219,10 @@ def _frame(frame: Frame) -> dict[str, Any]:
     if frame.context_line is not None:
         source.append((line, frame.context_line, True))
         source += [(line + 1 + place, text, False) for place, text in enumerate(frame.post_context)]
-    values = frame.vars or {}
+    vars_ = (frame.vars or {}).items()
     return {
         "file": frame.file or frame.module or "?", "line": frame.line, "function": frame.function, "source": source,
-        "in_app": is_in_app(frame), "open": False, "vars": [(name, _plain(value)) for name, value in values.items()],
+        "in_app": is_in_app(frame), "open": False, "vars": [(name, circumstances.plain(value)) for name, value in vars_],
     }  # fmt: skip
 
 
@@ -231,10 +231,6 @@ def _decoded(text: str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return {}
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _detail_of(entry: Any) -> Mapping[str, Any]:

@@ -50,6 +50,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     workflow: str | None = None
     agent: str | None = None
     environment: str | None = None
+    session: str | None = None
     q: Annotated[str, msgspec.Meta(max_length=255)] | None = None
     since: Moment | None = None
     until: Moment | None = None
@@ -66,7 +67,7 @@ class ListQuery(msgspec.Struct, frozen=True):
         if self.range is not None:
             period = read_period(self.range, self.since, self.until)
             since, until = Moment(period.since), self.until
-        return Filters(tuple(self.status), self.workflow, self.agent, self.environment, self.q, since, until)
+        return Filters(tuple(self.status), self.workflow, self.agent, self.environment, self.q, since, until, self.session)
 
 
 class StatsQuery(msgspec.Struct, frozen=True):

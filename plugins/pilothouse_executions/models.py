@@ -34,6 +34,8 @@ class Execution(Model):
               postgresql_where=text("agent IS NOT NULL")),
         Index("ix_executions_environment", "environment", "sorted_at", "id",
               sqlite_where=text("environment IS NOT NULL"), postgresql_where=text("environment IS NOT NULL")),
+        Index("ix_executions_session", "session", "sorted_at", "id", sqlite_where=text("session IS NOT NULL"),
+              postgresql_where=text("session IS NOT NULL")),
         Index("ix_executions_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"),
               postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_executions_silent", "heard_at", sqlite_where=text("status IN ('queued', 'running')"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.sdk import FINAL, Lane, formats, now
+from pilothouse.sdk import FINAL, Lane, StepFigures, formats, now
 from pilothouse_executions.models import Step
 
 MANY = 300  # beyond so many steps, runs of equal siblings are shown as one row
@@ -18,11 +18,25 @@ KIND_TONES = {"agent": "c5", "llm": "c1", "tool": "c3", "retrieval": "c2", "task
 STATE_TONES = {"failed": "c-bad", "timed_out": "c-bad", "running": "c-run", "queued": "c-wait", "cancelled": "c-neutral"}
 
 
-def build(steps: Sequence[Step], started_at: int | None, finished_at: int | None) -> dict[str, Any]:
-    """Return the rows in tree order and the axis' ticks; a step whose parent never came stands at the top."""
+def build(
+    steps: Sequence[Step],
+    started_at: int | None,
+    finished_at: int | None,
+    figures: Mapping[str, StepFigures] | None = None,
+    opened: str | None = None,
+) -> dict[str, Any]:
+    """Return the rows in tree order and the axis' ticks; a step whose parent never came stands at the top.
+
+    `figures` are what steps used by themselves; each row shows them together with those of the steps below it. `opened` is
+    the id of a step whose details are shown.
+    """
     start, end = _span(steps, started_at, finished_at)
     length = max(end - start, 1)
-    rows = [_row(item, depth, start, length) for item, depth in _tree(steps)]
+    tree = _tree(steps)
+    sums = _sums(tree, figures or {})
+    rows = [_row(item, depth, start, length) for item, depth in tree]
+    for row, (item, _), used in zip(rows, tree, sums, strict=True):
+        row |= {"used": used, "told": any(step.id == opened for step in item), "rev": f"{row['rev']}{used or ''}"}
     ticks = [(percent, formats.duration(length * percent / 100)) for percent in TICKS]
     return {"steps": rows, "ticks": ticks}
 
@@ -67,6 +81,20 @@ def _groups(siblings: Sequence[Step], children: Mapping[str | None, list[Step]],
         else:
             runs.append([step])
     return [part for run in runs for part in ([run] if len(run) >= RUN_LEAST else [[step] for step in run])]
+
+
+def _sums(tree: Sequence[tuple[list[Step], int]], figures: Mapping[str, StepFigures]) -> list[StepFigures | None]:
+    """Return what each row and the rows below it used, None where nothing was: rows run parents before children."""
+    found: list[StepFigures | None] = []
+    below: list[tuple[int, StepFigures]] = []  # sums of finished rows that no row above has taken yet
+    for group, depth in reversed(tree):
+        used = [figures[step.id] for step in group if step.id in figures]
+        while below and below[-1][0] > depth:
+            used.append(below.pop()[1])
+        found.append(StepFigures.together(used) if used else None)
+        if used:
+            below.append((depth, found[-1] or used[0]))
+    return found[::-1]
 
 
 def _row(group: Sequence[Step], depth: int, start: int, length: int) -> dict[str, Any]:

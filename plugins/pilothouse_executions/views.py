@@ -20,12 +20,14 @@ from pilothouse.sdk import (
     Invalid,
     NotFound,
     Period,
+    StepFigures,
     current_prefs,
     done,
     expose,
     formats,
     needs,
     now,
+    panel_answers,
     qs,
     read_cursor,
     read_period,
@@ -71,8 +73,11 @@ class ExecutionsView(ConsoleView):
         filters = query.filters()
         rows, older, newer = _page(filters, query.cursor)
         period = _period(query)
-        counted = queries.stats(period or Period(0, now() + DAY), filters.without("status", "q", "since", "until"))
-        histogram = _histogram(period or read_period("24h"), filters)
+        if filters.session is None:
+            counted = queries.stats(period or Period(0, now() + DAY), filters.without("status", "q", "since", "until"))
+            histogram = _histogram(period or read_period("24h"), filters)
+        else:
+            counted, histogram = queries.of_session(filters.session), []
         return {
             "rows": rows, "older": older, "newer": newer, "filters": filters, "query": query, "stats": counted,
             "counts": counted.by_status, "statuses": STATUSES, "histogram": histogram, "range": _range_name(query),
@@ -101,7 +106,8 @@ class ExecutionsView(ConsoleView):
             "parent": _parent(row.parent_id), "ended": row.status in FINAL, "may_control": self.may(api.CHANGE),
             "median_ms": _median(row) if row.workflow else None, "attributes": timeline.shown_json(row.attributes) or {},
             "input": timeline.shown_json(row.input), "output": timeline.shown_json(row.output), "plain": timeline.plain,
-            "revision": revision(row), **timeline.build(steps, row.started_at, row.finished_at),
+            "revision": revision(row),
+            **timeline.build(steps, row.started_at, row.finished_at, _figures(execution_id), request.args.get("step")),
         }  # fmt: skip
 
     @expose("/<path:execution_id>/cancel", methods=("POST",))
@@ -239,6 +245,14 @@ def _each_selected(act: Any) -> int:
             continue
         acted += 1
     return acted
+
+
+def _figures(execution_id: str) -> dict[str, StepFigures]:
+    """Return what steps used, as other plugins tell it."""
+    told: dict[str, StepFigures] = {}
+    for answer in panel_answers("executions.steps", execution_id):
+        told |= answer
+    return told
 
 
 def _executions(number: int) -> str:

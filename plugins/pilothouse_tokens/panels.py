@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import render_template
 from markupsafe import Markup
 
+from pilothouse.sdk import StepFigures
 from pilothouse_tokens import queries
 
 
@@ -14,3 +15,8 @@ def of_execution(execution_id: str) -> Markup | None:
     if not lines:
         return None
     return Markup(render_template("tokens/_execution.html", lines=lines))  # noqa: S704 - the template escapes what it shows
+
+
+def of_steps(execution_id: str) -> dict[str, StepFigures]:
+    """Return what each step of an execution used, by step, for the execution's timeline."""
+    return queries.figures_of_steps(execution_id)

@@ -135,8 +135,11 @@ def pilothouse_navigation() -> Iterable[NavItem]:
 
 @hookimpl
 def pilothouse_panels() -> Iterable[Panel]:
-    """Return the card on an execution's page."""
-    return [Panel("tokens.of_execution", "executions.detail", VIEW, panels.of_execution)]
+    """Return the card on an execution's page, and the figures of its steps."""
+    return [
+        Panel("tokens.of_execution", "executions.detail", VIEW, panels.of_execution),
+        Panel("tokens.of_steps", "executions.steps", VIEW, panels.of_steps),
+    ]
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, tuple_
 
-from pilothouse.sdk import DAY, HOUR, Ask, Period, Sum, db, read_all, read_totals
+from pilothouse.sdk import DAY, HOUR, Ask, Period, StepFigures, Sum, db, read_all, read_totals
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import Repricing, TokenPrice, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.periods import Interval, bucket_starts, local_date
@@ -178,6 +178,20 @@ def calls_of(execution_id: str) -> list[tuple[str, str | None, Totals]]:
     rows = db.session().execute(statement.group_by(row.model, row.provider)).all()
     lines = [(model, provider, Totals(*map(int, values))) for model, provider, *values in rows]
     return sorted(lines, key=lambda line: (-line[2].cost_nano, -line[2].total_tokens, line[0]))
+
+
+def figures_of_steps(execution_id: str) -> dict[str, StepFigures]:
+    """Return what each step of an execution used; of sums whose parts are known only the parts."""
+    row = TokenUsageRow
+    sums_ = (
+        func.sum(row.prompt_tokens + row.completion_tokens), func.sum(row.cost_nano), func.count(), func.count(row.cost_nano),
+    )  # fmt: skip
+    statement = select(row.step_id, func.min(row.model), func.max(row.model), *sums_)
+    statement = statement.where(row.execution_id == execution_id, row.step_id.is_not(None), row.counted).group_by(row.step_id)
+    return {
+        str(step): StepFigures(int(used), None if cost is None else int(cost), least if least == most else "", calls - priced)
+        for step, least, most, used, cost, calls, priced in db.session().execute(statement)
+    }
 
 
 def own_prices(limit: int, after: tuple[int, str] | None = None) -> list[TokenPrice]:

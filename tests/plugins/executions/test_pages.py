@@ -1,0 +1,94 @@
+"""An execution's page: its agents as a tree with what each used, the step that a link names, the other runs of its session."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from pilothouse.contract.contributions import StepFigures
+from pilothouse_executions.models import Step
+from pilothouse_executions.timeline import build
+
+
+@pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application as it was migrated."""
+    return restored_app
+
+
+def step(key, parent=None):
+    return Step(id=key, execution_id="run", parent_id=parent, name=key, kind="agent", status="succeeded", started_at=1,
+                finished_at=2, created_at=1)  # fmt: skip
+
+
+def used(figures, *steps):
+    rows = build(steps, 0, 10, figures)["steps"]
+    return {row["id"]: row["used"] for row in rows}
+
+
+def test_what_steps_used_adds_up_on_the_agents_above():
+    steps = step("root"), step("agent", "root"), step("call-1", "agent"), step("call-2", "agent"), step("tool", "root")
+    found = used({"call-1": StepFigures(10, 5, "m"), "call-2": StepFigures(20, 7, "m")}, *steps)
+    assert found["agent"] == found["root"] == StepFigures(30, 12, "m")
+    assert found["call-2"] == StepFigures(20, 7, "m")
+    assert found["tool"] is None
+
+
+def test_siblings_keep_their_own_figures():
+    steps = step("a"), step("a1", "a"), step("b"), step("b1", "b")
+    found = used({"a1": StepFigures(1, None, "x", 1), "b1": StepFigures(2, 3, "y")}, *steps)
+    assert (found["a"], found["b"]) == (StepFigures(1, None, "x", 1), StepFigures(2, 3, "y"))
+
+
+def test_a_deep_chain_is_summed_in_one_go():
+    steps = [step("s0"), *(step(f"s{n}", f"s{n - 1}") for n in range(1, 3_000))]
+    assert used({"s2999": StepFigures(4, 1, "m")}, *steps)["s0"] == StepFigures(4, 1, "m")
+
+
+def agents(api):
+    moment = {"started_at": 1_700_000_000_000, "finished_at": 1_700_000_001_000, "status": "succeeded"}
+    api.send(
+        {"type": "execution", "id": "run-1", "workflow": "intake", "session": "s & 1", **moment},
+        {"type": "step", "id": "agent", "execution_id": "run-1", "name": "triage", "kind": "agent", **moment},
+        {"type": "step", "id": "call", "execution_id": "run-1", "name": "chat", "kind": "llm", "parent_id": "agent", **moment},
+        {"type": "token_usage", "id": "u1", "model": "nobody-1", "prompt_tokens": 1_200, "completion_tokens": 34, "execution_id": "run-1",
+         "step_id": "call", "parent_id": "agent", "cost_usd": "0.25"},
+        {"type": "token_usage", "id": "u2", "model": "nobody-1", "prompt_tokens": 1_200, "completion_tokens": 34, "execution_id": "run-1",
+         "step_id": "agent", "provisional": True, "cost_usd": "0.25"},
+    )  # fmt: skip
+
+
+def test_the_page_shows_tokens_and_cost_of_each_step_once(api, as_role):
+    agents(api)
+    page = as_role("viewer").get("/executions/run-1").text
+    assert page.count('class="used desk"') == 2
+    assert page.count("$0.25") >= 4  # beside the names of the agent and of its call, and in their details
+    assert "$0.50" not in page
+
+
+def test_a_link_opens_its_step(api, as_role):
+    agents(api)
+    page = as_role("viewer").get("/executions/run-1?step=call").text
+    assert 'id="step-call"' in page
+    assert page.split('id="step-call"')[1].split(">")[0].endswith(" open")
+    assert not page.split('id="step-agent"')[1].split(">")[0].endswith(" open")
+
+
+def test_a_session_s_executions_are_one_click_away(api, as_role):
+    agents(api)
+    api.send({"type": "execution", "id": "run-2", "workflow": "intake", "session": "s & 1", "status": "failed"},
+             {"type": "execution", "id": "run-3", "workflow": "intake", "session": "another", "status": "failed"})  # fmt: skip
+    viewer = as_role("viewer")
+    assert "/executions/?session=s+%26+1" in viewer.get("/executions/run-1").text
+    page = viewer.get("/executions/?session=s+%26+1").text
+    assert 'data-k="run-1"' in page
+    assert 'data-k="run-2"' in page
+    assert 'data-k="run-3"' not in page
+    assert "s &amp; 1" in page
+    assert '<span class="n" data-count="all">2</span>' in page
+
+
+def test_the_api_lists_a_session(api):
+    agents(api)
+    assert [one["id"] for one in api.get("/api/executions?session=s+%26+1").json["data"]] == ["run-1"]
+    assert api.get("/api/executions?session=nobody").json["data"] == []
