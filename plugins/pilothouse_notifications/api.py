@@ -10,6 +10,7 @@ from pilothouse.sdk import (
     DEFAULT_LIMIT,
     ApiBlueprint,
     Conflict,
+    Deadline,
     Limit,
     Page,
     current_principal,
@@ -30,6 +31,7 @@ class ListQuery(msgspec.Struct, frozen=True):
 
     unread: bool | None = None
     category: str | None = None
+    snoozed: bool | None = None
     limit: Limit = DEFAULT_LIMIT
     cursor: str | None = None
 
@@ -47,6 +49,7 @@ class NotificationRecord(msgspec.Struct, frozen=True, kw_only=True):
     action_url: str | None
     action_label: str | None
     read: bool
+    snoozed_until: str | None
     count: int
     created_at: str
 
@@ -68,6 +71,12 @@ class ReadAll(msgspec.Struct, frozen=True):
     """Which to mark as read; all without a category."""
 
     category: str | None = None
+
+
+class Snooze(msgspec.Struct, frozen=True):
+    """Until when: RFC 3339 with an offset, or Unix milliseconds; at most a year ahead."""
+
+    until: Deadline
 
 
 class Switches(msgspec.Struct, frozen=True):
@@ -108,6 +117,7 @@ def blueprint() -> ApiBlueprint:
     bp.get("/notifications/count", permission=VIEW, topics=topics)(count_notifications)
     bp.post("/notifications/<notification_id>/read", permission=CHANGE)(read_notification)
     bp.post("/notifications/<notification_id>/unread", permission=CHANGE)(unread_notification)
+    bp.post("/notifications/<notification_id>/snooze", permission=CHANGE)(snooze_notification)
     bp.post("/notifications/read-all", permission=CHANGE)(read_all_notifications)
     bp.get("/notifications/preferences", permission=VIEW)(get_preferences)
     bp.put("/notifications/preferences", permission=CHANGE)(put_preferences)
@@ -125,13 +135,13 @@ def topics() -> tuple[str, ...]:
 def list_notifications(query: ListQuery) -> Page[NotificationRecord]:
     """List one's own notifications.
 
-    Newest first. `unread=true` leaves out what was read.
+    Newest first. `unread=true` leaves out what was read or is snoozed, `snoozed=true` shows what is put away.
     """
     reader = queries.reader_of(require(VIEW))
     if reader is None:
         return Page([])
     after = read_cursor(query.cursor) if query.cursor else None
-    found = queries.page(reader, Filters(query.unread or None, query.category), query.limit, after)
+    found = queries.page(reader, Filters(query.unread or None, query.category, query.snoozed or None), query.limit, after)
     rows, cursor = page_of(found, query.limit, lambda row: (row.created_at, row.id))
     return Page([shown(row) for row in rows], cursor)
 
@@ -150,6 +160,16 @@ def read_notification(notification_id: str) -> NotificationRecord:
 def unread_notification(notification_id: str) -> NotificationRecord:
     """Mark a notification as unread."""
     return _mark(notification_id, read=False)
+
+
+def snooze_notification(notification_id: str, body: Snooze) -> NotificationRecord:
+    """Put a notification away until a moment.
+
+    It counts as read until then, and is unread again after that; `unread` brings it back at once, `read` for good.
+    """
+    reader = queries.reader_of(require(CHANGE)) or ""
+    service.snooze(reader, notification_id, body.until)
+    return shown(queries.get(reader, notification_id))
 
 
 def _mark(notification_id: str, *, read: bool) -> NotificationRecord:
@@ -205,5 +225,6 @@ def shown(row: Any) -> NotificationRecord:
     return NotificationRecord(
         id=row.id, user_id=row.user_id, type=row.type, category=row.kind, event=row.category, title=row.title,
         message=row.message, action_url=row.action_url, action_label=row.action_label, read=row.read_at is not None,
-        count=row.count, created_at=to_rfc3339(row.created_at),
+        snoozed_until=to_rfc3339(row.snoozed_until) if row.snoozed_until else None, count=row.count,
+        created_at=to_rfc3339(row.created_at),
     )  # fmt: skip

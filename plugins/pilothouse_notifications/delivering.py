@@ -161,8 +161,10 @@ def _mail_some() -> bool:
         if not first:
             return False
         person = first[0].user_id
-        mine = select(*COLUMNS).join(StoredNotice, StoredNotice.id == Delivery.notice_id).where(
-            Delivery.lane == MAIL, Delivery.user_id == person, Delivery.due_at <= now(), Delivery.status == HELD
+        mine = (
+            select(*COLUMNS)
+            .join(StoredNotice, StoredNotice.id == Delivery.notice_id)
+            .where(Delivery.lane == MAIL, Delivery.user_id == person, Delivery.due_at <= now(), Delivery.status == HELD)
         )
         rows = list(session.execute(mine.order_by(Delivery.id).limit(MAILED)))
         user = session.get(User, person)

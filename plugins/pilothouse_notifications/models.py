@@ -21,6 +21,7 @@ _OPEN = text("state IN ('waiting', 'telling')")
 _FOLDS = text("fold_key IS NOT NULL")
 _UNREAD = text("read_at IS NULL")
 _DUE = text("due_at IS NOT NULL")
+_SNOOZED = text("snoozed_until IS NOT NULL")
 
 
 class StoredNotice(Model):
@@ -60,7 +61,10 @@ class StoredNotice(Model):
 
 
 class Notification(Model):
-    """One person's copy of a notice: the row is written once, whatever is killed in between."""
+    """One person's copy of a notice: the row is written once, whatever is killed in between.
+
+    A snoozed one counts as read until `snoozed_until`; then it is unread again, and `created_at` says when it came back.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -68,6 +72,7 @@ class Notification(Model):
         Index("ix_notifications_user", "user_id", "created_at", "id"),
         Index("ix_notifications_kind", "user_id", "kind", "created_at", "id"),
         Index("ix_notifications_unread", "user_id", "created_at", "id", sqlite_where=_UNREAD, postgresql_where=_UNREAD),
+        Index("ix_notifications_snoozed", "snoozed_until", "id", sqlite_where=_SNOOZED, postgresql_where=_SNOOZED),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -76,6 +81,7 @@ class Notification(Model):
     kind: Mapped[str] = mapped_column(Name)
     count: Mapped[int]
     read_at: Mapped[int | None] = mapped_column(Millis)
+    snoozed_until: Mapped[int | None] = mapped_column(Millis)
     created_at: Mapped[int] = mapped_column(Millis)
 
 
@@ -146,7 +152,7 @@ class Preference(Model):
 
 
 class Schedule(Model):
-    """When a person wants no mail: quiet hours in minutes of their local day, and the daily digest."""
+    """When a person wants no mail: quiet hours in minutes of their local day, and the digest: off, hourly or daily."""
 
     __tablename__ = "notification_schedules"
 

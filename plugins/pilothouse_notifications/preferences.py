@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import delete, select
 
-from pilothouse.sdk import FieldError, Invalid, NotificationCategory, Role, db, to_datetime, unit_of_work
+from pilothouse.sdk import HOUR, FieldError, Invalid, NotificationCategory, Role, db, to_datetime, unit_of_work
 from pilothouse_notifications import categories
 from pilothouse_notifications.models import Preference, Schedule
 
 CHANNELS = ("in_app", "email")
-DIGESTS = ("off", "daily")
+DIGESTS = ("off", "hourly", "daily")
 DIGEST_HOUR = 8  # local; the mail of the day is there when work begins
 CLOCK = r"([01]\d|2[0-3]):([0-5]\d)"
 DAY_MINUTES = 24 * 60
@@ -49,9 +49,13 @@ class Choices:
         local = to_datetime(at).astimezone(ZoneInfo(self.tz))
         if self.digest == "daily":
             return _millis(_next(local, DIGEST_HOUR * 60)), "It waits for the daily digest."
+        waits = None
+        if self.digest == "hourly":
+            at, waits = at + _to_the_hour(local), "It waits for the hourly digest."
+            local = to_datetime(at).astimezone(ZoneInfo(self.tz))
         if self._is_quiet(local.hour * 60 + local.minute) and self.quiet_to is not None:
             return _millis(_next(local, self.quiet_to)), "It waits for the end of the quiet hours."
-        return at, None
+        return at, waits
 
     def _is_quiet(self, minute: int) -> bool:
         if self.quiet_from is None or self.quiet_to is None:
@@ -68,6 +72,11 @@ def _next(local: datetime, minute: int) -> datetime:
     if moment <= local:
         moment = datetime.combine(day + timedelta(days=1), time(minute // 60, minute % 60), local.tzinfo)
     return moment
+
+
+def _to_the_hour(local: datetime) -> int:
+    """Return how many ms there are until the next full hour of the local clock; some zones are half an hour off."""
+    return HOUR - (local.minute * 60_000 + local.second * 1_000 + local.microsecond // 1_000)
 
 
 def _millis(moment: datetime) -> int:
@@ -89,9 +98,7 @@ def of_people(user_ids: Iterable[str], names: Iterable[str] | None = None) -> di
     if ids:
         between = select(Schedule).where(Schedule.user_id >= min(ids), Schedule.user_id <= max(ids))
         schedules = {row.user_id: row for row in session.scalars(between)}
-    return {
-        key: _choices(chosen.get(key, {}), schedules.get(key)) for key in {*chosen, *schedules}.intersection(ids)
-    }
+    return {key: _choices(chosen.get(key, {}), schedules.get(key)) for key in {*chosen, *schedules}.intersection(ids)}
 
 
 def _choices(chosen: Mapping[tuple[str, str], bool], row: Schedule | None) -> Choices:
@@ -154,7 +161,7 @@ def set_quiet_hours(user_id: str, start: str | None, end: str | None, tz: str) -
 
 
 def set_digest(user_id: str, digest: str) -> None:
-    """Keep whether mails come once a day. Raises Invalid."""
+    """Keep whether mails come at once, once an hour or once a day. Raises Invalid."""
     if digest not in DIGESTS:
         raise Invalid.field("digest", f"must be one of {', '.join(DIGESTS)}")
     with unit_of_work():

@@ -12,8 +12,8 @@ from pilothouse_notifications.models import Channel, Delivery, Notification, Sto
 
 SHOWN: tuple[Any, ...] = (
     Notification.id, Notification.user_id, Notification.notice_id, Notification.kind, Notification.count,
-    Notification.read_at, Notification.created_at, StoredNotice.category, StoredNotice.type, StoredNotice.title,
-    StoredNotice.message, StoredNotice.action_url, StoredNotice.action_label,
+    Notification.read_at, Notification.snoozed_until, Notification.created_at, StoredNotice.category, StoredNotice.type,
+    StoredNotice.title, StoredNotice.message, StoredNotice.action_url, StoredNotice.action_label,
 )  # fmt: skip
 DELIVERED: tuple[Any, ...] = (
     Delivery.id, Delivery.notice_id, Delivery.lane, Delivery.user_id, Delivery.notification_id, Delivery.status,
@@ -25,10 +25,11 @@ DELIVERED: tuple[Any, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which notifications: only unread ones (or only read ones), of a category or group; None for any."""
+    """Which notifications: only unread ones (or only read ones), of a category or group, (not) snoozed; None for any."""
 
     unread: bool | None = None
     category: str | None = None
+    snoozed: bool | None = None
 
 
 def reader_of(principal: Principal) -> str | None:
@@ -62,6 +63,9 @@ def _mine(user_id: str, filters: Filters) -> Select[Any]:
         statement = statement.where(is_unread if filters.unread else ~is_unread)
     if filters.category is not None:
         statement = statement.where(or_(Notification.kind == filters.category, StoredNotice.category == filters.category))
+    if filters.snoozed is not None:
+        is_snoozed = Notification.snoozed_until.is_not(None)
+        statement = statement.where(is_snoozed if filters.snoozed else ~is_snoozed)
     return statement
 
 

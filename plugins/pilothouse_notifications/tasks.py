@@ -20,7 +20,8 @@ def deliver(payload: Mapping[str, Any]) -> None:
 
 
 def sweep(_payload: Mapping[str, Any]) -> None:
-    """Find what waits and nobody was woken for."""
+    """Find what waits and nobody was woken for, and what was snoozed until now."""
+    service.wake_snoozed()
     telling.tell_all()
     delivering.wake_due()
 

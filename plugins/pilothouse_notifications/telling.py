@@ -263,5 +263,3 @@ def _changed(people: Sequence[str]) -> None:
     changes = runtime().changes
     topics = [topic_of(person) for person in people] if len(people) <= FEW else [EVERYONE]
     after_commit(lambda: changes.bump(*topics))
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from flask import Response, request, url_for
 
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
+    HOUR,
     MINUTE,
     ConsoleView,
     Invalid,
@@ -19,6 +21,7 @@ from pilothouse.sdk import (
     current_prefs,
     done,
     expose,
+    formats,
     fragment,
     needs,
     now,
@@ -40,6 +43,7 @@ BACK = "-"  # what the cursor of the page before starts with
 BELL_LINES = 8
 TOASTS = 3  # at most; what is more is behind the bell
 TOAST_AGE = MINUTE  # an event that is older is no news to a page that opens now
+MORNING = time(8)  # when what was put away for a day comes back
 SELECTED = 500
 ICONS = {"success": "succeeded", "error": "critical", "warning": "alert", "info": "info"}
 TONES = {"success": "ok", "error": "bad", "warning": "warn", "info": "run"}
@@ -65,16 +69,17 @@ class NotificationsView(ConsoleView):
 
     def _list(self) -> dict[str, Any]:
         reader = _reader()
-        unread = request.args.get("unread") == "true"
+        unread, snoozed = request.args.get("unread") == "true", request.args.get("snoozed") == "true"
         category = request.args.get("category") or None
-        filters = Filters(unread or None, category)
+        filters = Filters(unread or None, category, snoozed or None)
         rows, older, newer = _page(reader, filters, request.args.get("cursor"))
         counts = queries.unread_by_kind(reader)
         return {
             "rows": rows, "days": _days(rows), "older": older, "newer": newer, "unread_only": unread, "category": category,
+            "snoozed_only": snoozed, "tomorrow": _tomorrow(), "zone": current_prefs().zone,
             "counts": counts, "groups": [(name, categories.group_title(name)) for name in categories.groups()],
             "titles": {category.name: category.title for category in categories.every()}, "icons": ICONS, "tones": TONES,
-            "first_use": not rows and not unread and category is None, "live": not request.args.get("cursor"),
+            "first_use": not rows and not unread and not snoozed and category is None, "live": not request.args.get("cursor"),
         }  # fmt: skip
 
     @expose("/<notification_id>/read", methods=("POST",))
@@ -94,6 +99,17 @@ class NotificationsView(ConsoleView):
             service.mark(_reader(), notification_id, read=read)
         back = url_for(".unread" if read else ".read", notification_id=notification_id)
         return done("Marked as read" if read else "Marked as unread", url_for(".index"), undo=Undo(back, {}))
+
+    @expose("/<notification_id>/snooze", methods=("POST",))
+    @needs(CHANGE)
+    def snooze(self, notification_id: str) -> Response:
+        """Put one away: for an hour, until tomorrow morning, or until the morning of a day, by the reader's clock."""
+        until = _chosen_moment(request.form.get("until", ""), request.form.get("day", ""))
+        with unit_of_work():
+            service.snooze(_reader(), notification_id, until)
+        back = Undo(url_for(".unread", notification_id=notification_id), {})
+        words = formats.moment(until, current_prefs().zone)
+        return done(f"Put away until {words}", url_for(".index"), undo=back)
 
     @expose("/bulk/read", methods=("POST",))
     @needs(CHANGE)
@@ -230,6 +246,21 @@ class NotificationsView(ConsoleView):
         with unit_of_work():
             delivering.replay(delivery_id)
         return done("It is sent again", url_for(".deliveries"))
+
+
+def _tomorrow() -> date:
+    return to_datetime(now()).astimezone(current_prefs().zone).date() + timedelta(days=1)
+
+
+def _chosen_moment(until: str, day: str) -> int:
+    """Return the moment of a choice of the snooze menu. Raises Invalid."""
+    if until == "hour":
+        return now() + HOUR
+    try:
+        morning = _tomorrow() if until == "tomorrow" else date.fromisoformat(day)
+        return round(datetime.combine(morning, MORNING, current_prefs().zone).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise Invalid.field("day", "must be a day such as 2026-11-30") from None
 
 
 def unread_badge() -> int | None:

@@ -109,6 +109,7 @@ def upgrade() -> None:
     sa.Column('kind', sa.String(length=255), nullable=False),
     sa.Column('count', sa.Integer(), nullable=False),
     sa.Column('read_at', sa.BigInteger(), nullable=True),
+    sa.Column('snoozed_until', sa.BigInteger(), nullable=True),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['notice_id'], ['notices.id'], name=op.f('fk_notifications_notice_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_notifications_user_id'), ondelete='CASCADE'),
@@ -117,6 +118,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('notifications', schema=None) as batch_op:
         batch_op.create_index('ix_notifications_kind', ['user_id', 'kind', 'created_at', 'id'], unique=False)
+        batch_op.create_index('ix_notifications_snoozed', ['snoozed_until', 'id'], unique=False, sqlite_where=sa.text('snoozed_until IS NOT NULL'), postgresql_where=sa.text('snoozed_until IS NOT NULL'))
         batch_op.create_index('ix_notifications_unread', ['user_id', 'created_at', 'id'], unique=False, sqlite_where=sa.text('read_at IS NULL'), postgresql_where=sa.text('read_at IS NULL'))
         batch_op.create_index('ix_notifications_user', ['user_id', 'created_at', 'id'], unique=False)
 
@@ -128,6 +130,7 @@ def downgrade() -> None:
     with op.batch_alter_table('notifications', schema=None) as batch_op:
         batch_op.drop_index('ix_notifications_user')
         batch_op.drop_index('ix_notifications_unread', sqlite_where=sa.text('read_at IS NULL'), postgresql_where=sa.text('read_at IS NULL'))
+        batch_op.drop_index('ix_notifications_snoozed', sqlite_where=sa.text('snoozed_until IS NOT NULL'), postgresql_where=sa.text('snoozed_until IS NOT NULL'))
         batch_op.drop_index('ix_notifications_kind')
 
     op.drop_table('notifications')

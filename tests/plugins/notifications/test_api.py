@@ -125,7 +125,7 @@ def test_preferences_are_kept_and_what_is_left_out_stays(as_role):
 @pytest.mark.parametrize(
     "change",
     [
-        {"categories": {"nothing": {"in_app": True}}}, {"categories": {"workflow": {"pigeon": True}}}, {"digest": "hourly"},
+        {"categories": {"nothing": {"in_app": True}}}, {"categories": {"workflow": {"pigeon": True}}}, {"digest": "weekly"},
         {"quiet_hours": {"from": "25:00", "to": "07:00", "tz": "UTC"}}, {"quiet_hours": {"from": "22:00"}},
         {"quiet_hours": {"from": "22:00", "to": "07:00", "tz": "Mars/Base"}}, {"categories": {"workflow": {"in_app": "yes"}}},
     ],

@@ -15,7 +15,7 @@ from pilothouse.sdk import publish
 from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.work.events import DeadLetter
 from pilothouse.work.runner import drain as run_due
-from pilothouse_notifications import delivering
+from pilothouse_notifications import delivering, preferences
 
 
 @pytest.fixture
@@ -31,7 +31,10 @@ def webhooks(private_app):
 @pytest.fixture
 def hook(webhooks, receiver):
     """Make a webhook channel to the receiver, as its record with the secret."""
-    made = webhooks.post("/api/notifications/channels", json={"name": "Hook", "kind": "webhook", "url": receiver.url, "categories": ["core.dead_letter"]})
+    made = webhooks.post(
+        "/api/notifications/channels",
+        json={"name": "Hook", "kind": "webhook", "url": receiver.url, "categories": ["core.dead_letter"]},
+    )
     assert made.status_code == 201, made.text
     return made.json
 
@@ -306,6 +309,32 @@ def test_the_daily_digest_is_one_mail(app, owner, mailbox, time_passes):
     delivering.wake_due()
     (mail,) = mailbox()
     assert mail["Subject"] == "2 notifications from Pilothouse"
+
+
+def test_the_hourly_digest_is_one_mail_at_the_full_hour(app, owner, mailbox, time_passes, rows):
+    assert owner.put("/api/notifications/preferences", json={"digest": "hourly"}).json["digest"] == "hourly"
+    give_up("a")
+    give_up("b")
+    assert mailbox() == []
+    assert {row["due_at"] % 3_600_000 for row in rows("SELECT due_at FROM notification_deliveries WHERE lane = 'email'")} == {0}
+    time_passes(3_600_000)
+    delivering.wake_due()
+    (mail,) = mailbox()
+    assert mail["Subject"] == "2 notifications from Pilothouse"
+
+
+@pytest.mark.parametrize(("zone", "minute"), [("UTC", 0), ("Asia/Kolkata", 30), ("Asia/Kathmandu", 15)])
+def test_full_hours_are_those_of_the_zone(zone, minute):
+    due, _ = preferences.Choices(tz=zone, digest="hourly").mail_at(1_790_000_123_456)
+    assert clock.to_datetime(due).minute == minute
+    assert 0 < due - 1_790_000_123_456 <= 3_600_000
+
+
+def test_an_hourly_digest_waits_for_the_end_of_the_quiet_hours():
+    night = clock.to_datetime(1_790_000_000_000 // 86_400_000 * 86_400_000)
+    chosen = preferences.Choices(quiet_from=60, quiet_to=7 * 60, digest="hourly")
+    due, why = chosen.mail_at(round(night.timestamp() * 1000) + 1_800_000)
+    assert (clock.to_datetime(due).hour, why) == (7, "It waits for the end of the quiet hours.")
 
 
 def test_what_is_muted_while_it_is_held_never_goes_out(app, owner, mailbox, time_passes, rows):
