@@ -8,7 +8,7 @@ from pathlib import Path
 import pilothouse_migrations as core_migrations
 from flask import Blueprint
 
-from pilothouse import audit, bus, health, measure_models, measure_rollups
+from pilothouse import audit, bus, containment, health, measure_models, measure_rollups
 from pilothouse.access import CORE_PERMISSIONS, Permission
 from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, NotificationCategory, Snippet, Task
 from pilothouse.contract.events import Event
@@ -82,6 +82,7 @@ def pilothouse_tasks() -> Iterable[Task]:
         Task("core.purge_measures", measure_rollups.purge, transaction=False),
         Task("core.purge_idempotent_answers", idempotency.purge),
         *identity_tasks.TASKS,
+        *containment.TASKS,
         *work_tasks.TASKS,
     ]
 
@@ -94,6 +95,7 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
         BeatEntry("core.purge_measures", "core.purge_measures", every_s=3600),
         BeatEntry("core.purge_idempotent_answers", "core.purge_idempotent_answers", every_s=3600),
         *identity_tasks.BEAT,
+        *containment.BEAT,
         *work_tasks.BEAT,
     ]
 
@@ -101,13 +103,13 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 @hookimpl
 def pilothouse_events() -> Iterable[type[Event]]:
     """Return the core's events."""
-    return work_events.EVENTS
+    return [*work_events.EVENTS, *containment.EVENTS]
 
 
 @hookimpl
 def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
     """Return what people may want to hear of the core."""
-    return work_notices.CATEGORIES
+    return [*work_notices.CATEGORIES, *containment.CATEGORIES]
 
 
 @hookimpl

@@ -24,6 +24,8 @@ PHRASES = {
     "team.invite_accepted": "accepted an invitation",
     "plugin.enabled": "switched a plugin on",
     "plugin.disabled": "switched a plugin off",
+    "plugin.contained": "left out a plugin that does not work",
+    "plugin.recovered": "took a plugin in again",
 }
 
 
