@@ -9,7 +9,9 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def violations(page):
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}}).response["violations"]
+    # without `resultTypes` axe describes every node that passes too, which takes four times as long
+    options = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=options).response["violations"]
     return [(one["id"], node["html"][:160], node.get("failureSummary", "")[:200]) for one in found for node in one["nodes"]]
 
 
