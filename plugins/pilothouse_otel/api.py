@@ -45,7 +45,7 @@ def _add(bp: ApiBlueprint, path: str, handler: Callable[[], Response], *, name: 
 
 def _handler(signal: str, export: Export, door: Door) -> Callable[[], Response]:
     def handle() -> Response:
-        with door.enter():
+        with door.serve():
             body = read_body(MOST_BYTES)
             encoding = reading.encoding_of(request.content_type or "", body)
             return answers.success(signal, encoding, export(body, encoding, Refused()))

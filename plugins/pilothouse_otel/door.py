@@ -47,10 +47,15 @@ class Door:
         if not self._places.acquire(timeout=self._wait_s):
             raise Busy("Too many batches are being stored; send this one again.", retry_after=1)
         try:
-            with runtime().ingest.watched(source()):
-                yield
+            yield
         finally:
             self._places.release()
+
+    @contextmanager
+    def serve(self) -> Iterator[None]:
+        """Take a place for the running request, and let those hear of it who count what is refused."""
+        with self.enter(), runtime().ingest.watched(source()):
+            yield
 
 
 def submit(items: Sequence[tuple[int, Signal]], refused: Refused | None = None) -> Refused:

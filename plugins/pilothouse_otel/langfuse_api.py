@@ -57,7 +57,7 @@ def blueprint(door: Door) -> ApiBlueprint:
     bp.post("/scores", permission=SEND, transaction=False)(add_score)
 
     def ingest_batch() -> Verdicts:
-        with door.enter():
+        with door.serve():
             return take_batch()
 
     ingest_batch.__doc__ = take_batch.__doc__
@@ -70,7 +70,7 @@ def agents_blueprint(door: Door) -> ApiBlueprint:
     bp = ApiBlueprint("otel_agents", prefix="")
 
     def ingest_agent_traces() -> Response:
-        with door.enter():
+        with door.serve():
             return take_agent_traces()
 
     ingest_agent_traces.__doc__ = take_agent_traces.__doc__

@@ -28,7 +28,7 @@ def blueprint(door: Door) -> ApiBlueprint:
         commit; items that are not used are counted. 429 with `Retry-After` and `X-Sentry-Rate-Limits` over the limit.
         """
         _check_project(project)
-        with door.enter():
+        with door.serve():
             return take_envelope(read_body(MOST_BYTES))
 
     def store(project: str) -> Response:
@@ -37,7 +37,7 @@ def blueprint(door: Door) -> ApiBlueprint:
         The event as JSON; otherwise as with envelopes.
         """
         _check_project(project)
-        with door.enter():
+        with door.serve():
             return take_event(read_body(MOST_BYTES))
 
     bp = ApiBlueprint("sentry")
@@ -59,7 +59,7 @@ def take_envelope(body: bytes) -> Response:
     header = header_of(body)
     scope = scope_of(header, now())
     made = translate(items_of(body), scope)
-    submit(made.items)
+    submit(made)
     return answers.accepted(identifier(scope.event_id) or made.event_id)
 
 
@@ -74,5 +74,5 @@ def take_event(body: bytes) -> Response:
     kind = "transaction" if event.get("type") == "transaction" else "event"
     scope = scope_of({}, now())
     made = translate([Item(kind, {}, body, 0)], scope)
-    submit(made.items)
+    submit(made)
     return answers.accepted(identifier(event.get("event_id")) or made.event_id)

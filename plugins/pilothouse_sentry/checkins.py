@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pilothouse.sdk import ErrorDetail, Execution, Status, new_id, raw
 from pilothouse_sentry.envelope import Scope
 from pilothouse_sentry.values import Json, an_object, identifier, moment, number, text_of
@@ -10,6 +12,29 @@ MISSED = "missed"
 _STATUSES: dict[str, Status] = {
     "in_progress": "running", "ok": "succeeded", "error": "failed", "timeout": "timed_out", MISSED: "failed",
 }  # fmt: skip
+
+
+class CheckIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check-in says of its monitor; `ends` tells whether its run is over, `config` is as it came."""
+
+    id: str
+    slug: str
+    environment: str
+    at: int
+    started_at: int | None
+    ends: bool
+    config: Json
+
+
+def reading_of(checkin: Json, run: Execution) -> CheckIn | None:
+    """Return what there is to hold against the monitor's schedule; None for one that is told as missed already."""
+    if checkin.get("status") == MISSED:
+        return None
+    ends = run.finished_at is not None
+    return CheckIn(
+        id=run.id, slug=run.workflow, environment=run.environment or "", ends=ends, started_at=run.started_at,
+        at=(run.finished_at if ends else run.started_at) or 0, config=an_object(checkin.get("monitor_config")),
+    )  # fmt: skip
 
 
 def translate(checkin: Json, scope: Scope) -> Execution | None:
@@ -35,11 +60,12 @@ def translate(checkin: Json, scope: Scope) -> Execution | None:
         environment=text_of(checkin.get("environment")) or scope.environment,
         release=text_of(checkin.get("release")) or scope.release,
         attributes=raw({name: value for name, value in told.items() if value}),
-        error=_missed(monitor, at) if said == MISSED else None,
+        error=missed_error(monitor, at) if said == MISSED else None,
     )
 
 
-def _missed(monitor: str, at: int) -> ErrorDetail:
+def missed_error(monitor: str, at: int) -> ErrorDetail:
+    """Make the error of a run that did not start when it was due."""
     return ErrorDetail(
         error_type="MissedCheckIn",
         message=f"{monitor} did not run when it was due.",

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 from flask import request
 
-from pilothouse.sdk import Signal, Source, TooManyRequests, charge, current_principal, runtime
+from pilothouse.sdk import Source, TooManyRequests, charge, current_principal, runtime, unit_of_work
+from pilothouse_sentry import service
 from pilothouse_sentry.cleaning import scrub
+from pilothouse_sentry.translation import Translation
 
 MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however much comes
 WAIT_S = 2.0  # how long one more request may wait for its turn before it is sent away
@@ -32,19 +34,30 @@ class Door:
         if not self._places.acquire(timeout=self._wait_s):
             raise TooManyRequests("Too many envelopes are being stored; send again a little later.", retry_after=2)
         try:
-            with runtime().ingest.watched(source()):
-                yield
+            yield
         finally:
             self._places.release()
 
+    @contextmanager
+    def serve(self) -> Iterator[None]:
+        """Take a place for the running request, and let those hear of it who count what is refused."""
+        with self.enter(), runtime().ingest.watched(source()):
+            yield
 
-def submit(items: list[tuple[int, Signal]]) -> None:
-    """Clean, count and store signals."""
+
+def submit(made: Translation) -> None:
+    """Clean, count and store signals; check-ins together with what they say of their monitors."""
     principal = current_principal()
-    if not items or principal is None:
+    if not made.items or principal is None:
         return
-    charge(principal.id, len(items))
-    runtime().ingest.submit(scrub(items), source())
+    charge(principal.id, len(made.items))
+    signals = scrub(made.items)
+    if not made.check_ins:
+        runtime().ingest.submit(signals, source())
+        return
+    with unit_of_work():
+        runtime().ingest.submit(signals, source())
+        service.note(made.check_ins)
 
 
 def source() -> Source:

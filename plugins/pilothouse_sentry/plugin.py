@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import Manifest, Principal, Snippet, hookimpl
-from pilothouse_sentry import api, credentials, snippets
+from pilothouse.sdk import BeatEntry, Manifest, Model, Principal, Snippet, Task, hookimpl
+from pilothouse_sentry import api, credentials, snippets, tasks
 from pilothouse_sentry.door import Door
+from pilothouse_sentry.models import MODELS
 
 
 @hookimpl
 def pilothouse_manifest() -> Manifest:
     """Say who the plugin is."""
     return Manifest("sentry", "Sentry", "Takes what Sentry's SDKs send, with only the DSN changed.")
+
+
+@hookimpl
+def pilothouse_models() -> Iterable[type[Model]]:
+    """Return the tables."""
+    return MODELS
+
+
+@hookimpl
+def pilothouse_migrations() -> Path:
+    """Return the folder of revisions."""
+    return Path(__file__).parent / "migrations"
+
+
+@hookimpl
+def pilothouse_tasks() -> Iterable[Task]:
+    """Return the tasks."""
+    return [Task("sentry.find_missed", tasks.find_missed), Task("sentry.forget", tasks.forget)]
+
+
+@hookimpl
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
+    """Return the schedule."""
+    return [
+        BeatEntry("sentry.find_missed", "sentry.find_missed", every_s=30),
+        BeatEntry("sentry.forget", "sentry.forget", every_s=86_400),
+    ]
 
 
 @hookimpl

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.sdk import Malformed, Signal
+from pilothouse.sdk import Execution, Malformed, Signal
 from pilothouse_sentry import checkins, events, telemetry, traces
+from pilothouse_sentry.checkins import CheckIn
 from pilothouse_sentry.envelope import Item, Scope
 from pilothouse_sentry.limits import MOST_SIGNALS
-from pilothouse_sentry.values import an_object, decode
+from pilothouse_sentry.values import Json, an_object, decode
 
 Signals = list[tuple[int, Signal]]
 
@@ -36,6 +37,7 @@ class Translation(msgspec.Struct):
 
     items: Signals
     event_id: str
+    check_ins: list[CheckIn]
 
 
 def translate(items: Iterable[Item], scope: Scope) -> Translation:
@@ -43,26 +45,33 @@ def translate(items: Iterable[Item], scope: Scope) -> Translation:
     made: Signals = []
     left: Counter[str] = Counter()
     event_id = ""
+    check_ins: list[CheckIn] = []
     for item in items:
-        signals = _translate(item, scope)
+        payload = _payload(item)
+        signals = _translate(item, payload, scope)
+        if item.kind == "check_in":
+            check_ins += filter(None, (checkins.reading_of(payload, run) for _, run in signals if isinstance(run, Execution)))
         if item.kind == "event" and signals and not event_id:
             event_id = signals[-1][1].id
         if not signals and item.kind != "attachment":
             left[item.kind or BROKEN] += 1
         made += signals[: MOST_SIGNALS - len(made)]
     made += ((0, told) for told in telemetry.skipped(left, scope))
-    return Translation(made, event_id)
+    return Translation(made, event_id, check_ins)
 
 
-def _translate(item: Item, scope: Scope) -> Signals:
-    known = _TRACES.get(item.kind), _OTHERS.get(item.kind)
-    if not any(known):
-        return []
+def _payload(item: Item) -> Json:
+    """Return the payload of an item that something is made of; an empty one where it cannot be read."""
+    if item.kind not in _TRACES and item.kind not in _OTHERS:
+        return {}
     try:
-        payload = an_object(decode(item.payload))
+        return an_object(decode(item.payload))
     except Malformed:
-        return []
-    of_trace, of_other = known
+        return {}
+
+
+def _translate(item: Item, payload: Json, scope: Scope) -> Signals:
+    of_trace, of_other = _TRACES.get(item.kind), _OTHERS.get(item.kind)
     if of_trace is not None:
         return of_trace(payload, scope, item.place) if payload else []
     if of_other is None or not payload:
