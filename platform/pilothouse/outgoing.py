@@ -107,17 +107,17 @@ def check_target(url: str) -> None:
         return
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Post a body. Redirects come back as they are. Raises UrlNotAllowed, NotReached."""
-    return _call("POST", url, body, headers)
+def post(url: str, body: bytes, headers: Mapping[str, str], *, limit: int = ANSWER_LIMIT) -> Answer:
+    """Post a body; reads so many bytes of the answer. Redirects come back as they are. Raises UrlNotAllowed, NotReached."""
+    return _call("POST", url, body, headers, limit)
 
 
-def get(url: str, headers: Mapping[str, str]) -> Answer:
-    """Ask for an address. Redirects come back as they are. Raises UrlNotAllowed, NotReached."""
-    return _call("GET", url, None, headers)
+def get(url: str, headers: Mapping[str, str], *, limit: int = ANSWER_LIMIT) -> Answer:
+    """Ask for an address; reads so many bytes. Redirects come back as they are. Raises UrlNotAllowed, NotReached."""
+    return _call("GET", url, None, headers, limit)
 
 
-def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str], limit: int) -> Answer:
     parts = check_url(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     addresses = resolve(host, port)
@@ -127,7 +127,7 @@ def _call(method: str, url: str, body: bytes | None, headers: Mapping[str, str])
     try:
         connection.request(method, path, body, dict(headers))
         response = connection.getresponse()
-        text = response.read(ANSWER_LIMIT).decode(errors="replace")
+        text = response.read(limit).decode(errors="replace")
         return Answer(response.status, text, {name.lower(): value for name, value in response.getheaders()})
     except (OSError, http.client.HTTPException) as fault:
         raise NotReached(f"{host} did not answer: {str(fault) or type(fault).__name__}.") from fault

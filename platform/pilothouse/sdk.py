@@ -79,7 +79,7 @@ from pilothouse.errors import (
 from pilothouse.identity import access_tokens
 from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.directory import Member, active_members, find_member, find_members
-from pilothouse.identity.entering import begin_session, enter
+from pilothouse.identity.entering import admit, begin_session, enter
 from pilothouse.identity.models import LoginSession, User
 from pilothouse.identity.principal import current_principal, find_principal, require
 from pilothouse.identity.refusals import refuse
@@ -132,6 +132,7 @@ from pilothouse.web.charts import Chart, Series
 from pilothouse.web.conditional import tagged, unchanged
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
+from pilothouse.web.cross_origin import open_to_browsers
 from pilothouse.web.csrf import check_origin
 from pilothouse.web.csv_stream import csv_response
 from pilothouse.web.ingest_api import charge
@@ -164,16 +165,16 @@ __all__ = [
     "Setting", "Settings", "Severity", "Signal", "SignalId", "Snippet", "Source", "Spend", "Status", "Step",
     "StepFigures", "StepKind", "StoreAway", "Sum", "Task", "TimedOut", "TokenUsage", "TooLarge", "TooManyRequests",
     "Undo", "UnsupportedMedia", "UrlNotAllowed", "User", "Values", "access_tokens", "active_members", "add_user",
-    "after_commit", "application", "audit", "begin_session", "change_user", "charge", "check_may_manage",
+    "admit", "after_commit", "application", "audit", "begin_session", "change_user", "charge", "check_may_manage",
     "check_origin", "check_target", "checked_name", "checksum_ok", "clean", "clean_text", "csv_response",
     "current_prefs", "current_principal", "db", "declared", "done", "duration", "end_other_sessions", "end_session",
     "end_sessions_of", "enqueue", "enter", "expose", "find_member", "find_members", "find_principal", "find_user",
     "flag", "formats", "fragment", "get_user", "hash_token", "hookimpl", "identity_changed", "in_list",
     "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "long_lived", "make_token", "names",
-    "needs", "needs_cleaning", "new_id", "normalise_email", "now", "outgoing", "outranks", "page_of",
-    "panel_answers", "parse_id", "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw", "read_all",
-    "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "read_zone", "refuse",
-    "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged", "text",
-    "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole", "write_cursor",
-    "written_snippets",
+    "needs", "needs_cleaning", "new_id", "normalise_email", "now", "open_to_browsers", "outgoing", "outranks",
+    "page_of", "panel_answers", "parse_id", "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw",
+    "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "read_zone",
+    "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged",
+    "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole",
+    "write_cursor", "written_snippets",
 ]  # fmt: skip

@@ -210,19 +210,38 @@ def accept(token: str, name: str) -> Accepted:
         state = "used" if user.status != "invited" else state_of(row)
         if state != "open" or not _win(row):
             return Accepted("used" if state == "open" else state, row.email)
-        user.status, user.role, user.name = "active", row.role, name or user.name
-        session_token = begin_session(user)
-        acting = Principal(user.id, cast("Role", user.role), user.name, user.email, user_id=user.id)
-        audit("team.invite_accepted", row.id, principal=acting, detail={"email": row.email, "role": row.role})
-        publish(MemberJoined(member_id=user.id, email=row.email, role=row.role, invited_by=row.invited_by))
-        identity_changed()
-        return Accepted("open", row.email, session_token)
+        _join(row, user, name)
+        return Accepted("open", row.email, begin_session(user))
+
+
+def accept_for(user_id: str) -> bool | None:
+    """Let somebody join who proved the invited address by another login method, in the open unit of work.
+
+    None where it is no invitation of this plugin's, False where it is over.
+    """
+    user = _locked(db.session.get(User, user_id))
+    row = db.session.scalar(select(Invite).where(Invite.user_id == user_id).execution_options(populate_existing=True))
+    if user is None or row is None:
+        return None
+    if user.status != "invited" or not _win(row):
+        return False
+    _join(row, user, "")
+    return True
+
+
+def _join(row: Invite, user: User, name: str) -> None:
+    user.status, user.role, user.name = "active", row.role, name or user.name
+    acting = Principal(user.id, cast("Role", user.role), user.name, user.email, user_id=user.id)
+    audit("team.invite_accepted", row.id, principal=acting, detail={"email": row.email, "role": row.role})
+    publish(MemberJoined(member_id=user.id, email=row.email, role=row.role, invited_by=row.invited_by))
+    identity_changed()
 
 
 def _win(row: Invite) -> bool:
     statement = update(Invite).where(
-        Invite.id == row.id, Invite.token_hash == row.token_hash, Invite.accepted_at.is_(None), Invite.expires_at > now()
-    )
+        Invite.id == row.id, Invite.token_hash.is_not_distinct_from(row.token_hash), Invite.accepted_at.is_(None),
+        Invite.expires_at > now(),
+    )  # fmt: skip
     won = db.session.execute(statement.values(accepted_at=now()).execution_options(synchronize_session=False))
     return bool(won.rowcount)  # type: ignore[attr-defined]
 

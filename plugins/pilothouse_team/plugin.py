@@ -92,3 +92,9 @@ def pilothouse_events() -> Iterable[type[Event]]:
 def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
     """Return what people may want to hear of."""
     return notices.CATEGORIES
+
+
+@hookimpl
+def pilothouse_join(user_id: str) -> bool | None:
+    """Accept the invitation of somebody who proved their address by another login method."""
+    return invites.accept_for(user_id)

@@ -19,6 +19,9 @@ from pilothouse.contract import hookspecs
 from pilothouse.contract.events import Event
 from pilothouse.db import db, unit_of_work
 from pilothouse.health import run_checks
+from pilothouse.identity.entering import admit
+from pilothouse.identity.models import User
+from pilothouse.identity.users import add_user
 from pilothouse.measures import read_totals
 from pilothouse.plugins.discovery import discover
 from pilothouse.plugins.models import PluginSwitch
@@ -306,11 +309,12 @@ def test_hook_login_methods(weather):
     pages.add_url_rule("/weather/login", "start", start)
     app = weather(api_blueprints=[pages], login_methods=[
         c.LoginMethod("weather", "By <barometer>", "weather_login.start"), c.LoginMethod("lost", "Lost",
-        "weather.nowhere")])  # fmt: skip
+        "weather.nowhere"), c.LoginMethod("rain", "By rain", "weather_login.start", lambda: False)])  # fmt: skip
     page = app.test_client().get("/login").text
     assert "By &lt;barometer&gt;" in page
     assert "/weather/login" in page
     assert "Lost" not in page
+    assert "By rain" not in page
 
 
 def test_hook_cli(weather):
@@ -351,6 +355,17 @@ def test_hook_authenticate(weather):
     client = weather(authenticate=known).test_client()
     assert client.get("/api/executions", headers={"X-Weather-Pass": "open"}).status_code == 200
     assert client.get("/api/executions", headers={"X-Weather-Pass": "shut"}).status_code == 401
+
+
+def test_hook_join(weather):
+    def join(user_id):
+        db.session.get(User, user_id).status = "active"
+        return True
+
+    weather(join=join)
+    with unit_of_work():
+        add_user("ada@example.com", "viewer", status="invited")
+        assert admit("Ada@example.com").status == "active"
 
 
 def test_hook_credential(weather):

@@ -366,11 +366,15 @@ class NotificationCategory:
 
 @dataclass(frozen=True, slots=True)
 class LoginMethod:
-    """Another way to sign in: a button on the login page that leads to the method's own endpoint."""
+    """Another way to sign in: a button on the login page that leads to the method's own endpoint.
+
+    `offered` says whether the button is there, for a method that needs settings; always, where it is left out.
+    """
 
     name: str
     title: str
     endpoint: str
+    offered: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,16 @@ def pilothouse_reserve(spend: c.Spend) -> c.Reservation | None:
 
 
 @hookspec(firstresult=True)
+def pilothouse_join(user_id: str) -> bool | None:
+    """Let somebody in who was invited and whose address a login method has proved, in the open unit of work.
+
+    True where they are a member now, False where their invitation is over; None for an invitation of somebody else's.
+
+    Example: `return invites.accept_for(user_id)`
+    """
+
+
+@hookspec(firstresult=True)
 def pilothouse_commands(token_id: str) -> Iterable[c.Command] | None:
     """Return what people want of the executions that this token reported; each is handed over once.
 

@@ -6,11 +6,32 @@ from http import HTTPStatus
 
 from flask import Response, redirect, request
 
-from pilothouse.db import unit_of_work
+from pilothouse.db import db, unit_of_work
+from pilothouse.errors import Forbidden, NotFound
 from pilothouse.identity.asking import visitor
 from pilothouse.identity.cookies import session_cookie, set_session
 from pilothouse.identity.models import User
 from pilothouse.identity.sessions import open_session, sign_out
+from pilothouse.identity.users import find_user, normalise_email
+from pilothouse.runtime import runtime
+
+
+def admit(email: str) -> User:
+    """Return the active member with an address that a login method has proved, in the open unit of work.
+
+    Somebody who is invited joins by that. Raises NotFound for strangers, Forbidden for the suspended and where the
+    invitation is over; Invalid for what is no address.
+    """
+    user = find_user(normalise_email(email))
+    if user is None:
+        raise NotFound("Nobody here has this address.")
+    if user.status == "invited":
+        runtime().registry.first("join", user_id=user.id)
+        db.session.flush()
+        db.session.refresh(user)
+    if user.status != "active":
+        raise Forbidden("The membership is suspended." if user.status == "suspended" else "The invitation is over.")
+    return user
 
 
 def begin_session(user: User) -> str:

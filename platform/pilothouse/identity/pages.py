@@ -97,7 +97,7 @@ def _methods() -> list[LoginMethod]:
     for plugin, method in runtime().registry.all("login_methods"):
         with suppress(BuildError):
             url_for(method.endpoint)
-            if is_enabled(plugin):
+            if is_enabled(plugin) and (method.offered is None or method.offered()):
                 found.append(method)
     return found
 
