@@ -113,6 +113,15 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def origins(value: str) -> tuple[str, ...]:
+    """Read the origins of web pages separated by commas, or `*` for all."""
+    found = tuple(name.lower().rstrip("/") for name in names(value))
+    for name in found:
+        if name != "*" and (urlsplit(url("http", "https")(name)).path or "@" in name):
+            raise ValueError("must be origins such as https://shop.example.com, separated by commas, or *")
+    return found
+
+
 def folder(value: str) -> Path:
     """Read the path of a folder; it need not exist."""
     try:
@@ -159,6 +168,8 @@ CORE_SETTINGS = (
     Setting("PILOTHOUSE_RETENTION_DAYS", whole(1, 3650), 90, "Days after which raw rows are deleted"),
     Setting("PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None,
             "Signals a second that one token may send; no limit if unset"),
+    Setting("PILOTHOUSE_BROWSER_ORIGINS", origins, ("*",),
+            "Sites whose pages may send from browsers, separated by commas, such as https://shop.example.com; * for all"),
     Setting("PILOTHOUSE_LONG_REQUESTS", whole(0, 4_000), 512,
             "Requests that mostly wait, such as streams of a model, that one web server takes at once"),
     Setting("PILOTHOUSE_ALLOW_PRIVATE_TARGETS", flag, False, "Allow outgoing calls to private addresses"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-from pilothouse.sdk import ApiBlueprint, PilothouseError, now, read_body
+from pilothouse.sdk import ApiBlueprint, PilothouseError, now, open_to_browsers, read_body
 from pilothouse_otel import answers, logs, reading, traces
 from pilothouse_otel.cleaning import clean_logs, clean_spans
 from pilothouse_otel.door import Door, submit
@@ -33,6 +33,7 @@ def blueprint(door: Door) -> ApiBlueprint:
     ):
         for prefix, suffix in prefixes.items():
             _add(bp, f"{prefix}/v1/{signal}", _handler(signal, export, door), name=f"export_{signal}{suffix}")
+    open_to_browsers(bp)
     bp.register_error_handler(PilothouseError, answers.fault)
     bp.register_error_handler(HTTPException, answers.fault)
     return bp

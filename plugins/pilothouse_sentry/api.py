@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from pilothouse.sdk import ApiBlueprint, Malformed, NotFound, PilothouseError, now, read_body
+from pilothouse.sdk import ApiBlueprint, Malformed, NotFound, PilothouseError, now, open_to_browsers, read_body
 from pilothouse_sentry import answers
 from pilothouse_sentry.door import Door, submit
 from pilothouse_sentry.envelope import Item, header_of, items_of, scope_of
@@ -43,6 +43,7 @@ def blueprint(door: Door) -> ApiBlueprint:
     bp = ApiBlueprint("sentry")
     bp.post("/<project>/envelope", permission=SEND, transaction=False)(envelope)
     bp.post("/<project>/store", permission=SEND, transaction=False)(store)
+    open_to_browsers(bp)
     bp.register_error_handler(PilothouseError, answers.fault)
     bp.register_error_handler(HTTPException, answers.fault)
     return bp
