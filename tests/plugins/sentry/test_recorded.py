@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from tests.conftest import token_of
 from tests.plugins.sentry.conftest import CORPUS, OWN, everything, replay, requests_of
 
 from pilothouse.db import db
@@ -166,6 +167,21 @@ def check_nothing_was_refused(case: Case) -> None:
     stored = json.dumps(list(case.errors.values()))
     assert "4111111111111111" not in stored
     assert not [name for name in db.session.scalars(text("SELECT name FROM events")) if name == "sentry.skipped"]
+
+
+@pytest.mark.parametrize("folder", _folders(OWN))
+def test_our_own_cases_give_their_facts_on_either_database(either_app: Flask, either_api: Api, folder: Path) -> None:
+    case = Case(folder, either_api, token_of(either_app, "ingest"))
+    assert [answer.status_code for answer in case.answers] == [200] * case.facts["delivered"]
+    check_errors(case)
+    check_traces(case)
+    check_calls(case)
+    check_check_ins(case)
+    check_nothing_was_refused(case)
+    before = _figures()
+    replay(either_api.client, folder, token_of(either_app, "ingest"))
+    db.session.rollback()
+    assert _figures() == before
 
 
 def test_the_same_fault_many_times_is_one_group(api: Api, make_token: Callable[..., str], app: Flask) -> None:
