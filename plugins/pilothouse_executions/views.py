@@ -152,13 +152,21 @@ def _read_list_query() -> ListQuery:
     arguments = request.args.to_dict(flat=False)
     arguments["status"] = [status for status in arguments.get("status", []) if status in api.STATUSES]
     cursor = arguments.pop("cursor", [])
+    query = _read_what_can_be(arguments)
+    return msgspec.structs.replace(query, cursor=cursor[-1]) if cursor else query
+
+
+def _read_what_can_be(arguments: dict[str, list[str]]) -> ListQuery:
     try:
         query = read_query(arguments, ListQuery)
         query.filters()
+        _period(query)
     except Invalid as fault:
-        wrong = {error.path.partition("[")[0] for error in fault.errors}
-        query = read_query({name: values for name, values in arguments.items() if name not in wrong}, ListQuery)
-    return msgspec.structs.replace(query, cursor=cursor[-1]) if cursor else query
+        wrong = {error.path.partition("[")[0] for error in fault.errors} & arguments.keys()
+        if not wrong:
+            raise
+        return _read_what_can_be({name: values for name, values in arguments.items() if name not in wrong})
+    return query
 
 
 def _page(filters: Filters, cursor: str | None) -> tuple[list[Any], str | None, str | None]:
