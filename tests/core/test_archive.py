@@ -9,6 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from tests.conftest import token_of
+
+from pilothouse.db import db
+from pilothouse.testing import Api, environment, let_go, make_app
 
 
 def write_until(stop: threading.Event, path: Path) -> None:
@@ -108,3 +113,52 @@ def test_a_restored_database_works(run, place: Path, tmp_path: Path, monkeypatch
     assert run("db", "check").code == 0
     assert "/login/" in run("owner", "ada@example.org").out
     assert run("audit", "verify").code == 0
+
+
+def write_runs_until(stop: threading.Event, api, ids: list[str]) -> None:
+    """Send an execution and an event in one request, over and over; notes what was acknowledged."""
+    while not stop.is_set():
+        key = f"during-{len(ids)}"
+        answer = api.send({"type": "execution", "id": key, "workflow": "w", "status": "running"}, {"type": "event", "id": key, "name": "n"})
+        assert answer["accepted"] == 2
+        ids.append(key)
+
+
+@pytest.mark.postgres
+def test_a_postgres_backup_while_writing_fills_an_empty_database(run, postgres, postgres_url, tmp_path, monkeypatch) -> None:
+    for name, value in environment(tmp_path, PILOTHOUSE_DATABASE_URL=postgres_url).items():
+        monkeypatch.setenv(name, value)
+    assert run("owner", "ada@example.org").code == 0
+    app = make_app(environment(tmp_path, PILOTHOUSE_DATABASE_URL=postgres_url))
+    with app.app_context():
+        api = Api(app.test_client(), token_of(app))
+    texts = {"type": "event", "id": "odd", "name": "tab\tline\nback\\slash \\N 雪", "properties": {"a": [1, None]}}
+    broken = {"type": "error", "id": "before", "error_type": "E", "message": "m"}
+    assert api.send(texts, broken)["accepted"] == 2
+    stop, during = threading.Event(), []
+    writer = threading.Thread(target=write_runs_until, args=(stop, api, during))
+    writer.start()
+    try:
+        told = run("backup", str(tmp_path / "backup"))
+    finally:
+        stop.set()
+        writer.join()
+    let_go(app)
+    assert (told.code, len(during) > 0) == (0, True)
+
+    target = postgres.database()
+    monkeypatch.setenv("PILOTHOUSE_DATABASE_URL", postgres.url(target))
+    restored = run("restore", str(tmp_path / "backup"))
+    assert restored.code == 0, restored.err
+    assert run("restore", str(tmp_path / "backup")).code != 0  # it is not empty any more
+    assert run("db", "check").code == 0
+    assert run("audit", "verify").code == 0
+    app = make_app(environment(tmp_path, PILOTHOUSE_DATABASE_URL=postgres.url(target)))
+    with app.app_context():
+        runs = set(db.session.scalars(text("SELECT id FROM executions WHERE id LIKE 'during-%'")))
+        events = set(db.session.scalars(text("SELECT id FROM events WHERE id LIKE 'during-%'")))
+        assert runs == events  # one moment: never one half of a request
+        assert db.session.scalar(text("SELECT name FROM events WHERE id = 'odd'")) == texts["name"]
+        api = Api(app.test_client(), token_of(app))
+        assert api.send({**broken, "id": "after"}, {**texts, "id": "new"})["accepted"] == 2  # numbers are given on from where they were
+    let_go(app)

@@ -21,7 +21,20 @@ def make_app(*, quiet: bool = True) -> Flask:
 
     if quiet:
         logs.configure("cli", silent=True)
-    return create_app(settings())
+    app = create_app(settings())
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(lambda: _close(app))
+    return app
+
+
+def _close(app: Flask) -> None:
+    """End an application's connections to the database with the command: PostgreSQL would log each as cut off."""
+    from pilothouse.db import db
+
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
 
 
 def settings() -> Settings:
