@@ -81,6 +81,7 @@ from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.directory import Member, active_members, find_member, find_members
 from pilothouse.identity.entering import admit, begin_session, enter
 from pilothouse.identity.models import LoginSession, User
+from pilothouse.identity.next_path import local_path
 from pilothouse.identity.principal import current_principal, find_principal, require
 from pilothouse.identity.refusals import refuse
 from pilothouse.identity.sessions import end_other_sessions, end_session, end_sessions_of, sessions_of
@@ -170,11 +171,11 @@ __all__ = [
     "current_prefs", "current_principal", "db", "declared", "done", "duration", "end_other_sessions", "end_session",
     "end_sessions_of", "enqueue", "enter", "expose", "find_member", "find_members", "find_principal", "find_user",
     "flag", "formats", "fragment", "get_user", "hash_token", "hookimpl", "identity_changed", "in_list",
-    "in_list_sql", "insert_ignore", "json_text", "known_ids", "lock_writers", "long_lived", "make_token", "names",
-    "needs", "needs_cleaning", "new_id", "normalise_email", "now", "open_to_browsers", "outgoing", "outranks",
-    "page_of", "panel_answers", "parse_id", "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw",
-    "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "read_zone",
-    "refuse", "remove_user", "require", "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged",
-    "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole",
-    "write_cursor", "written_snippets",
+    "in_list_sql", "insert_ignore", "json_text", "known_ids", "local_path", "lock_writers", "long_lived",
+    "make_token", "names", "needs", "needs_cleaning", "new_id", "normalise_email", "now", "open_to_browsers",
+    "outgoing", "outranks", "page_of", "panel_answers", "parse_id", "parse_usd", "percentile", "poll_etag",
+    "publish", "qs", "raw", "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query",
+    "read_totals", "read_zone", "refuse", "remove_user", "require", "roles_from", "run_many", "runtime",
+    "send_mail", "sessions_of", "tagged", "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged",
+    "unit_of_work", "url", "whole", "write_cursor", "written_snippets",
 ]  # fmt: skip

@@ -97,11 +97,11 @@ def let_go(app: Flask) -> None:
 
 
 @contextmanager
-def serving(app: Flask) -> Iterator[str]:
-    """Serve an application on a free port, on the web server of `pilothouse up`, inside the block; yields its address."""
+def serving(app: Flask, port: int = 0) -> Iterator[str]:
+    """Serve an application inside the block, on the web server of `pilothouse up`; yields its address. Port 0 is a free one."""
     from pilothouse.web.server import make_server, serve_until
 
-    server = make_server(app, "127.0.0.1", 0)
+    server = make_server(app, "127.0.0.1", port)
     stopping = threading.Event()
     thread = threading.Thread(target=serve_until, args=(server, stopping))
     thread.start()
