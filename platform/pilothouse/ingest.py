@@ -90,12 +90,12 @@ class Ingest:
     def submit(self, items: Iterable[tuple[int, Signal]], source: Source, outcome: Outcome | None = None) -> Outcome:
         """Store signals and return once they are committed.
 
-        `items` pairs each signal with its place in the request; `outcome` carries what was rejected before. Inside of a
-        unit of work they are stored in it and committed with it. Raises StoreAway or StorageFull when the database cannot
-        take them; nothing is stored then.
+        `items` pairs each signal with its place in the request; `outcome` carries what was rejected or stored before.
+        Inside of a unit of work they are stored in it and committed with it. Raises StoreAway or StorageFull when the
+        database cannot take them; nothing is stored then.
         """
         job = _Job(list(items), source, outcome or Outcome())
-        if not job.items and not (job.outcome.rejected and self._sinks):
+        if not job.items and (job.outcome == Outcome() or not self._sinks):
             return job.outcome
         if in_unit_of_work():
             self._record_group([job])  # it commits with the caller's own work, so nobody else's signals may ride along
@@ -355,7 +355,8 @@ def _arrival(job: _Job, outcome: Outcome) -> Arrival:
         for rejection in rejections
         for error in rejection.errors
     ]
-    return Arrival(job.source, clock.now(), outcome.accepted, outcome.duplicates, len(rejections), refusals)
+    accepted, duplicates = job.outcome.accepted + outcome.accepted, job.outcome.duplicates + outcome.duplicates
+    return Arrival(job.source, clock.now(), accepted, duplicates, len(rejections), refusals)
 
 
 def _reject(group: Sequence[_Entry], error: FieldError) -> None:

@@ -8,9 +8,9 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from pilothouse.sdk import ApiBlueprint, PilothouseError, now, open_to_browsers, read_body
-from pilothouse_otel import answers, logs, reading, traces
+from pilothouse_otel import answers, logs, metrics, reading, traces
 from pilothouse_otel.cleaning import clean_logs, clean_spans
-from pilothouse_otel.door import Door, submit
+from pilothouse_otel.door import Door, submit, submit_points
 from pilothouse_otel.limits import MOST_BYTES
 from pilothouse_otel.reading import Encoding
 from pilothouse_otel.spans import Refused
@@ -81,8 +81,10 @@ def export_logs(body: bytes, encoding: Encoding, refused: Refused) -> Refused:
 def export_metrics(body: bytes, encoding: Encoding, refused: Refused) -> Refused:
     """Send metrics (OTLP).
 
-    An ExportMetricsServiceRequest in protobuf or JSON, at most 10 MiB and 20,000 data points after decompression. They are
-    read, counted and not kept: durations, tokens and failures come with the spans, exactly and with their causes.
+    An ExportMetricsServiceRequest in protobuf or JSON, at most 10 MiB and 20,000 data points after decompression. Counters add
+    to the measure `otel.counters`, gauges and histograms to `otel.values`, by metric, program and attributes; times are in ms.
+    Delta and cumulative points count the same, and what comes twice counts once.
     """
-    reading.count_points(body, encoding, refused)
-    return refused
+    points = list(metrics.readable(reading.read_points(body, encoding, refused), now(), refused))
+    metrics.clean_points(points)
+    return submit_points(points, refused)

@@ -18,7 +18,10 @@ from pilothouse.sdk import (
     charge,
     current_principal,
     runtime,
+    unit_of_work,
 )
+from pilothouse_otel import service
+from pilothouse_otel.points import Point
 from pilothouse_otel.spans import Refused
 
 MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however much telemetry comes
@@ -73,6 +76,20 @@ def submit(items: Sequence[tuple[int, Signal]], refused: Refused | None = None) 
             places.setdefault(rejection.index, rejection.errors[0].message if rejection.errors else "refused")
     for place in sorted(places):
         refused.add(places[place])
+    return refused
+
+
+def submit_points(points: Sequence[Point], refused: Refused) -> Refused:
+    """Add clean points to the measures; returns what was refused, together with what was before."""
+    principal = current_principal()
+    if principal is None or not (points or refused.count):
+        return refused
+    charge(principal.id, len(points))
+    with unit_of_work():
+        recorded = service.record_points(points, refused)
+        before = [Rejection(UNREAD, None, [FieldError("", refused.reason)])] * refused.count
+        told = Outcome(recorded, len(points) - recorded, before)
+        runtime().ingest.submit((), source(), told)
     return refused
 
 

@@ -1,4 +1,8 @@
-"""What a translation has to remember: observations of Langfuse's JSON batches, whose updates name only what changed."""
+"""What a translation has to remember between requests.
+
+Observations of Langfuse's JSON batches, whose updates name only what changed, and the last points of metrics, since cumulative
+ones tell all that there was since their series began.
+"""
 
 from __future__ import annotations
 
@@ -20,4 +24,15 @@ class Observation(Model):
     at: Mapped[int] = mapped_column(Millis)
 
 
-MODELS = (Observation,)
+class Series(Model):
+    """What the last data point of a metric's series said; forgotten like observations."""
+
+    __tablename__ = "otel_series"
+    __table_args__ = (Index("ix_otel_series_at", "at"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    state: Mapped[str] = mapped_column(Json)
+    at: Mapped[int] = mapped_column(Millis)
+
+
+MODELS = (Observation, Series)

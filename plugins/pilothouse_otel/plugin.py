@@ -7,8 +7,8 @@ from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import BeatEntry, Manifest, Model, Principal, Snippet, Task, hookimpl
-from pilothouse_otel import api, credentials, langfuse_api, snippets, tasks
+from pilothouse.sdk import BeatEntry, Manifest, Measure, Model, Principal, Snippet, Task, hookimpl
+from pilothouse_otel import api, credentials, langfuse_api, metrics, snippets, tasks
 from pilothouse_otel.door import Door
 from pilothouse_otel.models import MODELS
 
@@ -23,7 +23,7 @@ def pilothouse_manifest() -> Manifest:
 
 @hookimpl
 def pilothouse_models() -> Iterable[type[Model]]:
-    """Return the table."""
+    """Return the tables."""
     return MODELS
 
 
@@ -31,6 +31,12 @@ def pilothouse_models() -> Iterable[type[Model]]:
 def pilothouse_migrations() -> Path:
     """Return the folder of revisions."""
     return Path(__file__).parent / "migrations"
+
+
+@hookimpl
+def pilothouse_measures() -> Iterable[Measure]:
+    """Return the measures that metrics add to."""
+    return metrics.MEASURES
 
 
 @hookimpl

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pilothouse_otel import reading_json, reading_protobuf
+from pilothouse_otel.points import Point
 from pilothouse_otel.spans import LogRecord, Refused, Span
 
 Encoding = Literal["json", "protobuf"]
@@ -34,6 +35,6 @@ def read_logs(body: bytes, encoding: Encoding, refused: Refused) -> list[LogReco
     return reading_json.read_logs(body, refused) if encoding == "json" else reading_protobuf.read_logs(body)
 
 
-def count_points(body: bytes, encoding: Encoding, refused: Refused) -> int:
-    """Count the data points of a metrics request. Raises Malformed and TooLarge."""
-    return reading_json.count_points(body, refused) if encoding == "json" else reading_protobuf.count_points(body)
+def read_points(body: bytes, encoding: Encoding, refused: Refused) -> list[Point]:
+    """Read the data points of a metrics request. Raises Malformed and TooLarge."""
+    return reading_json.read_points(body, refused) if encoding == "json" else reading_protobuf.read_points(body)

@@ -1,4 +1,4 @@
-"""OTLP in JSON: bytes to spans and log records.
+"""OTLP in JSON: bytes to spans, log records and data points.
 
 The mapping is OTLP's own, not protobuf's: ids are hex. Whole numbers come as text or as numbers, NaN and the infinities as
 text, bytes as base64, empty lists as `{}`. What is not known is passed over; one span that cannot be read never takes
@@ -19,6 +19,7 @@ import msgspec
 
 from pilothouse.sdk import Malformed, TooLarge, clean
 from pilothouse_otel.limits import DEEPEST, LONGEST_KEY, MOST_ATTRIBUTES, MOST_EVENTS, MOST_SPANS, MOST_VALUES
+from pilothouse_otel.points import DELTA, KINDS, NO_VALUE, TEMPORAL, Point, explicit_buckets, exponential_buckets
 from pilothouse_otel.spans import Attributes, LogRecord, Refused, Span, SpanEvent
 from pilothouse_otel.values import TOO_DEEP, cut, number, whole_or_text
 
@@ -27,6 +28,7 @@ TRACE_HEX, SPAN_HEX = 32, 16
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUSES = {"OK": 1, "ERROR": 2}
+_TEMPORALITIES = {"DELTA": 1, "CUMULATIVE": 2}
 _SEVERITIES = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
 
 Number = int | float | str | None
@@ -101,11 +103,37 @@ class _Log(msgspec.Struct, rename="camel"):
     attributes: list[_Pair] | None = None
 
 
+class _Buckets(msgspec.Struct, rename="camel"):
+    offset: Number = None
+    bucket_counts: list[Number] | None = None
+
+
+class _Point(msgspec.Struct, rename="camel"):
+    attributes: list[_Pair] | None = None
+    start_time_unix_nano: Number = None
+    time_unix_nano: Number = None
+    flags: Number = None
+    as_int: Number = None
+    as_double: Number = None
+    count: Number = None
+    sum: Number = None
+    bucket_counts: list[Number] | None = None
+    explicit_bounds: list[Number] | None = None
+    scale: Number = None
+    zero_count: Number = None
+    positive: _Buckets | None = None
+    negative: _Buckets | None = None
+
+
 class _Points(msgspec.Struct, rename="camel"):
-    data_points: list[Any] | None = None
+    data_points: list[_Point] | None = None
+    is_monotonic: bool | None = None
+    aggregation_temporality: Number = None
 
 
 class _Metric(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    unit: str | None = None
     gauge: _Points | None = None
     sum: _Points | None = None
     histogram: _Points | None = None
@@ -136,10 +164,15 @@ def read_logs(body: bytes, refused: Refused) -> list[LogRecord]:
     return list(_read(body, names, _Log, _one(_Log, _log, refused)))
 
 
-def count_points(body: bytes, refused: Refused) -> int:
-    """Count the data points of a metrics request. Raises Malformed and TooLarge."""
+def read_points(body: bytes, refused: Refused) -> list[Point]:
+    """Read the data points of a metrics request. Raises Malformed and TooLarge; what is no proper metric is refused."""
     names = ("resourceMetrics", "scopeMetrics", "metrics")
-    return sum(_read(body, names, _Metric, _one(_Metric, _count, refused)))
+    points: list[Point] = []
+    for found in _read(body, names, _Metric, _one(_Metric, _metric, refused)):
+        if len(points) + len(found) > MOST_SPANS:
+            raise TooLarge(f"More than {MOST_SPANS} items; send smaller batches.")
+        points += found
+    return points
 
 
 def _read(body: bytes, names: tuple[str, str, str], kind: Any, make: Callable[..., Any]) -> Iterator[Any]:
@@ -235,9 +268,46 @@ def _log(record: _Log, scope: str, resource: Attributes, place: int) -> LogRecor
     )
 
 
-def _count(metric: _Metric, _scope: str, _resource: Attributes, _place: int) -> int:
-    kinds = (metric.gauge, metric.sum, metric.histogram, metric.exponential_histogram, metric.summary)
-    return sum(len(points.data_points or ()) for points in kinds if points is not None)
+def _metric(metric: _Metric, scope: str, resource: Attributes, place: int) -> list[Point]:
+    points = []
+    for which, kind in KINDS.items():
+        data: _Points | None = getattr(metric, which)
+        for point in (data.data_points if data is not None else None) or ():
+            if data is None or (_whole(point.flags) or 0) & NO_VALUE:
+                continue
+            delta = which in TEMPORAL and _enum(data.aggregation_temporality, _TEMPORALITIES) == DELTA
+            points.append(Point(
+                metric=metric.name or "", unit=metric.unit or "", kind=kind, monotonic=bool(data.is_monotonic), delta=delta,
+                start=_whole(point.start_time_unix_nano) or 0, at=_whole(point.time_unix_nano) or 0, scope=scope,
+                value=_float(point.as_double if point.as_int is None else point.as_int), count=_whole(point.count) or 0,
+                total=None if point.sum is None else _float(point.sum), observed=_observed(point, which),
+                attributes=_attributes(point.attributes), resource=resource, place=place,
+            ))  # fmt: skip
+    return points
+
+
+def _observed(point: _Point, which: str) -> dict[float, int]:
+    if which == "histogram":
+        bounds = [_float(bound) for bound in point.explicit_bounds or ()]
+        return explicit_buckets(bounds, _counts(point.bucket_counts))
+    if which != "exponential_histogram":
+        return {}
+    scale = _whole(point.scale) or 0
+    up, down = point.positive or _Buckets(), point.negative or _Buckets()
+    found = exponential_buckets(scale, _whole(point.zero_count) or 0, _whole(up.offset) or 0, _counts(up.bucket_counts))
+    return found | exponential_buckets(scale, 0, _whole(down.offset) or 0, _counts(down.bucket_counts), sign=-1)
+
+
+def _counts(numbers: list[Number] | None) -> list[int]:
+    return [_whole(number) or 0 for number in numbers or ()]
+
+
+def _float(value: Number) -> float:
+    """Read a number; what is none is NaN, which no point may be."""
+    try:
+        return float(value if value is not None else 0)
+    except (ValueError, OverflowError):
+        return float("nan")
 
 
 def _attributes(pairs: Sequence[_Pair] | None) -> Attributes:

@@ -1,4 +1,4 @@
-"""OTLP in protobuf: bytes to spans and log records.
+"""OTLP in protobuf: bytes to spans, log records and data points.
 
 The hot path: a batch of 512 spans is some 5,000 attributes. Strings are looked at first, since most values are strings
 and asking which member of a union is set costs as much as reading it.
@@ -6,7 +6,7 @@ and asking which member of a union is set costs as much as reading it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from pilothouse.sdk import Malformed, TooLarge
 from pilothouse_otel.limits import DEEPEST, LONGEST_KEY, LONGEST_TEXT, MOST_ATTRIBUTES, MOST_EVENTS, MOST_SPANS, MOST_VALUES
+from pilothouse_otel.points import DELTA, KINDS, NO_VALUE, TEMPORAL, Point, explicit_buckets, exponential_buckets
 from pilothouse_otel.spans import Attributes, LogRecord, Refused, Span, SpanEvent
 from pilothouse_otel.values import TOO_DEEP, cut, number, octets
 
@@ -60,18 +61,42 @@ def read_logs(body: bytes) -> list[LogRecord]:
     return records
 
 
-def count_points(body: bytes) -> int:
-    """Count the data points of a metrics request. Raises Malformed and TooLarge."""
+def read_points(body: bytes) -> list[Point]:
+    """Read the data points of a metrics request. Raises Malformed and TooLarge."""
     message = _parse(ExportMetricsServiceRequest, body)
-    points = sum(len(getattr(metric, metric.WhichOneof("data")).data_points) for metric in _metrics(message))
-    _check_number(points)
+    points: list[Point] = []
+    for of_resource in message.resource_metrics:
+        resource = attributes_of(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_metrics:
+            for metric in of_scope.metrics:
+                which = metric.WhichOneof("data")
+                data = getattr(metric, which) if which is not None else None
+                _check_number(len(points) + len(data.data_points if data is not None else ()))
+                for point in data.data_points if data is not None else ():
+                    if not point.flags & NO_VALUE:
+                        points.append(_point(point, metric, which, data, scope=of_scope.scope.name, resource=resource,
+                                             place=len(points)))  # fmt: skip
     return points
 
 
-def _metrics(message: Any) -> Iterator[Any]:
-    for of_resource in message.resource_metrics:
-        for of_scope in of_resource.scope_metrics:
-            yield from (metric for metric in of_scope.metrics if metric.WhichOneof("data") is not None)
+def _point(point: Any, metric: Any, which: str, data: Any, **of: Any) -> Point:
+    found = Point(
+        metric=metric.name, unit=metric.unit, kind=KINDS[which], monotonic=which == "sum" and data.is_monotonic,
+        delta=which in TEMPORAL and data.aggregation_temporality == DELTA, start=point.start_time_unix_nano,
+        at=point.time_unix_nano, attributes=attributes_of(point.attributes), **of,
+    )  # fmt: skip
+    if which in {"gauge", "sum"}:
+        found.value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
+        return found
+    found.count = point.count
+    found.total = point.sum if which == "summary" or point.HasField("sum") else None
+    if which == "histogram":
+        found.observed = explicit_buckets(list(point.explicit_bounds), list(point.bucket_counts))
+    elif which == "exponential_histogram":
+        up, down = point.positive, point.negative
+        found.observed = exponential_buckets(point.scale, point.zero_count, up.offset, list(up.bucket_counts))
+        found.observed |= exponential_buckets(point.scale, 0, down.offset, list(down.bucket_counts), sign=-1)
+    return found
 
 
 def _parse(kind: Any, body: bytes) -> Any:

@@ -11,7 +11,7 @@ MOST_STEPS = 100  # transactions a run makes; what is left waits for the next on
 
 
 def forget(_payload: Mapping[str, Any]) -> None:
-    """Forget observations of which nothing was said for two days."""
+    """Forget observations and series of metrics of which nothing was said for two days."""
     for _ in range(MOST_STEPS):
         if not service.forget():
             return

@@ -135,7 +135,7 @@ def test_metrics_are_counted_in_protobuf():
     metrics.add().sum.data_points.add()
     metrics.add().histogram.data_points.add()
     metrics.add(name="empty")
-    assert reading.count_points(request.SerializeToString(), "protobuf", Refused()) == 2
+    assert len(reading.read_points(request.SerializeToString(), "protobuf", Refused())) == 2
 
 
 @pytest.mark.parametrize(("value", "expected"), [

@@ -242,7 +242,7 @@ def test_other_methods_are_not_allowed(door, path):
 
 
 def test_metrics_are_taken_and_counted(door):
-    point = {"dataPoints": [{"asInt": "1"}]}
+    point = {"dataPoints": [{"asInt": "1", "timeUnixNano": "1"}]}
     metrics = [{"name": "a", "sum": point}, {"name": "b", "histogram": {"dataPoints": []}}, {"name": "c"}, 7]
     body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}
     answer = door.api.post("/v1/metrics", json=body)
