@@ -112,15 +112,15 @@ def shares(group_id: str) -> Shares:
     return Shares(len(rows), *(counter.most_common(MOST_VALUES) for counter in spread))
 
 
-def executions(group_id: str, limit: int = 20) -> list[tuple[str, int]]:
-    """Return the executions that the group met last, each with the moment (ms), newest first."""
+def executions(group_id: str) -> list[tuple[str, int]]:
+    """Return the executions of the newest 1,000 errors of a group, each with the moment (ms), newest first."""
     statement = select(ErrorRecord.execution_id, ErrorRecord.created_at)
     statement = statement.where(ErrorRecord.group_id == group_id, ErrorRecord.execution_id.is_not(None))
     statement = statement.order_by(ErrorRecord.created_at.desc(), ErrorRecord.seq.desc()).limit(SAMPLE)
     newest: dict[str, int] = {}
     for execution_id, at in db.session().execute(statement):
         newest.setdefault(str(execution_id), at)
-    return list(newest.items())[:limit]
+    return list(newest.items())
 
 
 def activity(group_id: str) -> list[ErrorGroupActivity]:

@@ -23,6 +23,7 @@ from pilothouse.sdk import (
     formats,
     needs,
     now,
+    panel_answers,
     read_cursor,
     read_query,
     require,
@@ -38,6 +39,7 @@ from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
 
 EVERY_S = 15  # seconds; errors move slower than executions
 CHIPS = ((OPEN, "Unresolved"), (RESOLVED, "Resolved"), (IGNORED, "Ignored"))
+LISTED = 20  # executions that a group's page lists
 NEW = DAY  # a group first seen within is marked new
 
 
@@ -75,9 +77,7 @@ class ErrorsView(ConsoleView):
     @expose("/<group_id>")
     def group(self, group_id: str) -> Any:
         """Show one group with one of its errors."""
-        return self.live(
-            "errors/group.html", "errors/_group_live.html", api.TOPICS, lambda: self._group(group_id)
-        )
+        return self.live("errors/group.html", "errors/_group_live.html", api.TOPICS, lambda: self._group(group_id))
 
     def _group(self, group_id: str) -> dict[str, Any]:
         group = group_queries.get(group_id)
@@ -87,11 +87,12 @@ class ErrorsView(ConsoleView):
         error = queries.get(chosen) if chosen else None
         shown = queries.neighbours(group_id, chosen) if chosen and not wanted else near
         shares = group_queries.shares(group_id)
+        met = group_queries.executions(group_id)
         return {
             "group": group, "error": error, "near": shown, "frames": _frames(error) if error else [],
             "around": circumstances.read(_decoded(error.attributes or "{}"), error.created_at) if error else None,
             "trend": _trend(group_id), "shares": _share_rows(shares), "activity": group_queries.activity(group_id),
-            "executions": group_queries.executions(group_id), "members": active_members(), "names": _names([group]),
+            "executions": met[:LISTED], "wasted": _wasted(met), "members": active_members(), "names": _names([group]),
             "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
             "detail_of": _detail_of, "is_new": now() - group.first_seen_at < NEW,
         }  # fmt: skip
@@ -190,6 +191,15 @@ def _workflow_options() -> list[tuple[str, str, None]]:
 def _trend(group_id: str) -> list[int]:
     """Return the last 14 days in half days, as the list shows them."""
     return group_queries.trends([group_id], now())[group_id]
+
+
+def _wasted(met: Sequence[tuple[str, int]]) -> int | None:
+    """Return what those of the executions that failed had spent, in nano-dollars; None where nobody knows of any spend.
+
+    Whoever counts spend answers the slot "errors.wasted", whose subject is the executions' ids with spaces between.
+    """
+    answers = panel_answers("errors.wasted", " ".join(execution_id for execution_id, _ in met)) if met else []
+    return sum(answers) if answers else None
 
 
 def _share_rows(shares: Any) -> list[tuple[str, list[tuple[str, float, str, None]]]]:

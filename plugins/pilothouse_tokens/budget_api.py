@@ -38,7 +38,7 @@ class BudgetsQuery(msgspec.Struct, frozen=True):
 
 
 class BudgetBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget for one workflow, agent, user, model or key, or for everything; `tz` is the zone of its calendar.
+    """A budget for one workflow, agent, user, model or key, or for the whole team; `tz` is the zone of its calendar.
 
     A hard budget also stops calls that ask before they are made, such as those through the gateway.
     """

@@ -135,10 +135,11 @@ def pilothouse_navigation() -> Iterable[NavItem]:
 
 @hookimpl
 def pilothouse_panels() -> Iterable[Panel]:
-    """Return the card on an execution's page, and the figures of its steps."""
+    """Return the card on an execution's page, the figures of its steps, and what failures of an error group had spent."""
     return [
         Panel("tokens.of_execution", "executions.detail", VIEW, panels.of_execution),
         Panel("tokens.of_steps", "executions.steps", VIEW, panels.of_steps),
+        Panel("tokens.wasted", "errors.wasted", VIEW, panels.wasted),
     ]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, tuple_
 
 from pilothouse.sdk import DAY, HOUR, Ask, Period, StepFigures, Sum, db, read_all, read_totals
 from pilothouse_tokens import counting
-from pilothouse_tokens.models import Repricing, TokenPrice, TokenUsageRow, UnpricedModel
+from pilothouse_tokens.models import FailedExecution, Repricing, TokenPrice, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.periods import Interval, bucket_starts, local_date
 from pilothouse_tokens.pricing import OWN
 
@@ -178,6 +178,14 @@ def calls_of(execution_id: str) -> list[tuple[str, str | None, Totals]]:
     rows = db.session().execute(statement.group_by(row.model, row.provider)).all()
     lines = [(model, provider, Totals(*map(int, values))) for model, provider, *values in rows]
     return sorted(lines, key=lambda line: (-line[2].cost_nano, -line[2].total_tokens, line[0]))
+
+
+def spent_by_failed(execution_ids: Sequence[str]) -> int | None:
+    """Return the priced spend of those of the executions that failed or timed out; None where there is none."""
+    row = TokenUsageRow
+    statement = select(func.sum(row.cost_nano)).join(FailedExecution, FailedExecution.execution_id == row.execution_id)
+    spent = db.session().scalar(statement.where(row.execution_id.in_(execution_ids), row.counted))
+    return None if spent is None else int(spent)
 
 
 def figures_of_steps(execution_id: str) -> dict[str, StepFigures]:

@@ -255,7 +255,7 @@ def _budget(form: MultiDict[str, str]) -> dict[str, str]:
     if form.get("scope") in budgets.SCOPES:
         given[form["scope"]] = form.get("scope_key", "").strip()
         if not given[form["scope"]]:
-            raise Invalid.field("scope_key", "is required for a budget that is not for everything")
+            raise Invalid.field("scope_key", "is required for a budget that is not for the whole team")
     return given
 
 
