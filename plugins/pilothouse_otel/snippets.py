@@ -70,7 +70,8 @@ def _node(address: str, token: str) -> str:
         f'  url: "{address}/v1/traces",\n'
         f'  headers: {{ Authorization: "Bearer {token}" }},\n'
         "});\n"
-        "new NodeSDK({ traceExporter }).start();"
+        "const sdk = new NodeSDK({ traceExporter });\n"
+        "sdk.start();"
     )
 
 

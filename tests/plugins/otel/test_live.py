@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.environments import python_with
 from tests.plugins.otel.conftest import Door
 
 pytestmark = pytest.mark.slow
@@ -44,25 +44,6 @@ class Provider(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
-
-
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return what makes an environment with packages and returns its Python; each once a run."""
-    made: dict[tuple[str, ...], Path] = {}
-
-    def make(*packages: str) -> Path:
-        if packages not in made:
-            folder = tmp_path_factory.mktemp("environment")
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-            installed = subprocess.run(pip, capture_output=True, text=True, check=False)
-            if installed.returncode:
-                pytest.skip(f"{packages} cannot be installed: {installed.stderr[-300:]}")
-            made[packages] = folder / "bin/python"
-        return made[packages]
-
-    return make
 
 
 @pytest.fixture
@@ -103,8 +84,8 @@ def only_run(door: Door) -> Any:
     return door.execution(found["id"])
 
 
-def test_opentelemetry_s_own_sdk(door, environments, run):
-    run(environments(*EXPORTER), "otel_sdk")
+def test_opentelemetry_s_own_sdk(door, run):
+    run(python_with(*EXPORTER), "otel_sdk")
     found = only_run(door)
     told = (found["workflow"], found["status"], found["user"], found["session"], found["environment"], found["release"])
     assert told == ("order-intake", "succeeded", "ada", "s-1", "prod", "1.2")
@@ -115,8 +96,8 @@ def test_opentelemetry_s_own_sdk(door, environments, run):
 
 
 @pytest.mark.parametrize(("package", "program"), [("langfuse>=5,<6", "langfuse_5"), ("langfuse>=2.60,<3", "langfuse_2")])
-def test_langfuse_s_sdks(door, environments, run, package, program):
-    run(environments(package), program)
+def test_langfuse_s_sdks(door, run, package, program):
+    run(python_with(package), program)
     found = only_run(door)
     assert (found["workflow"], found["status"], found["user"], found["session"]) == ("order-intake", "succeeded", "ada", "s-1")
     assert door.tokens(found["id"]) == (1, 100, 10)
@@ -131,16 +112,16 @@ def test_langfuse_s_sdks(door, environments, run, package, program):
     ("openinference-instrumentation-openai", "openinference.instrumentation.openai"),
     ("opentelemetry-instrumentation-openai", "opentelemetry.instrumentation.openai"),
 ])  # fmt: skip
-def test_instrumented_openai(door, environments, run, package, module):
-    run(environments(*EXPORTER, "openai", package), "openai_calls", module)
+def test_instrumented_openai(door, run, package, module):
+    run(python_with(*EXPORTER, "openai", package), "openai_calls", module)
     found = only_run(door)
     assert door.tokens(found["id"]) == (2, 100, 10)
     assert [error["error_type"].rpartition(".")[2] for error in door.errors()] == ["RateLimitError"]
     assert {step["kind"] for step in found["steps"]} == {"llm", "other"}
 
 
-def test_the_openai_agents_sdk(door, environments, run):
-    run(environments("openai-agents"), "agents_sdk")
+def test_the_openai_agents_sdk(door, run):
+    run(python_with("openai-agents"), "agents_sdk")
     found = only_run(door)
     assert (found["workflow"], found["status"], found["session"], found["agent"]) == ("order-intake", "succeeded", "s-1", "triage")
     assert door.tokens(found["id"]) == (1, 100, 10)

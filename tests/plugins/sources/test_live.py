@@ -1,0 +1,220 @@
+"""Each snippet of the page as it stands there, in an environment that has what its hint says, at a running server.
+
+What the stand-in for the model providers billed is what Pilothouse shows.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from tests.conftest import token_of
+from tests.environments import node_with, python_with
+from tests.plugins.gateway.provider import GOOD, Provider, serve
+
+from pilothouse.runtime import runtime
+from pilothouse.testing import Api, serving
+
+pytestmark = pytest.mark.slow
+
+HTTP = "opentelemetry-exporter-otlp-proto-http"
+ASK = """
+import os, openai
+client = openai.OpenAI(base_url=os.environ["PROVIDER"], max_retries=0)
+client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "[[in=120 out=30 cached=64]]"}])
+asked = [{"role": "user", "content": "[[in=40 out=25]]"}]
+for _ in client.chat.completions.create(model="gpt-4o-mini", messages=asked, stream=True, stream_options={"include_usage": True}): pass
+"""
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """Run the providers' stand-in."""
+    provider = Provider()
+    server = serve(provider)
+    yield provider
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def snippet(app: Flask) -> Iterator[Callable[[str], str]]:
+    """Serve the application; return what returns a snippet by its name, with its address and a new token in it."""
+    token = token_of(app, "ingest")
+    with serving(app) as address:
+        found = {snippet.name: snippet for _, snippet in runtime().registry.all("snippets")}
+        yield lambda name: found[name].write(address, token)
+
+
+def execute(command: list[str], provider: Provider, folder: Path | None = None, **environ: str) -> None:
+    """Run a program to its end, which must be a good one."""
+    told = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PROVIDER": f"{provider.url}/v1", "OPENAI_API_KEY": GOOD,
+            "TRACELOOP_TELEMETRY": "false", "OPENAI_AGENTS_DISABLE_TRACING": "false", **environ}  # fmt: skip
+    done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=180, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Failed to export" not in done.stderr
+
+
+def exports(text: str) -> dict[str, str]:
+    """Read the variables that lines of a shell set."""
+    return dict(line.removeprefix("export ").split("=", 1) for line in map(" ".join, map(shlex.split, text.splitlines())))
+
+
+def executions(api: Api) -> list[Any]:
+    found = api.get("/api/executions?limit=500&since=0").json["data"]
+    return [api.get(f"/api/executions/{run['id']}").json for run in found if run["environment"] != "pilothouse"]
+
+
+def check_ledger(api: Api, provider: Provider) -> None:
+    """Compare calls and tokens of all executions with what was billed."""
+    assert provider.billed
+    used = [run["token_usage"] for run in executions(api) if run["token_usage"]]
+    assert sum(one["calls"] for one in used) == len(provider.billed)
+    assert (sum(one["prompt_tokens"] for one in used), sum(one["completion_tokens"] for one in used)) == provider.tokens()
+
+
+def test_curl(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    execute(["sh", "-ec", snippet("core.curl").replace("curl ", "curl --fail --silent ")], provider)
+    assert [run["workflow"] for run in executions(api)] == ["first-run"]
+
+
+def test_the_python_client(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    import sys
+
+    program = snippet("core.python").replace("time.sleep(2)", "time.sleep(0.1)")
+    execute([sys.executable, "-c", f"{program}\nclient.flush()"], provider)
+    [run] = executions(api)
+    assert (run["workflow"], run["status"], [step["name"] for step in run["steps"]]) == ("first-run", "succeeded", ["fetch"])
+
+
+def test_the_variables_of_opentelemetry(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    python = python_with("opentelemetry-sdk", HTTP)
+    program = Path(__file__).parents[1] / "otel" / "live" / "otel_sdk.py"
+    execute([str(python), str(program)], provider, **exports(snippet("otel.exporters")))
+    [run] = executions(api)
+    assert (run["workflow"], run["status"], run["token_usage"]["prompt_tokens"]) == ("order-intake", "succeeded", 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "packages", "end"),
+    [
+        ("otel.openai", ("openai", "opentelemetry-sdk", HTTP, "openinference-instrumentation-openai"), "provider.shutdown()"),
+        ("otel.traceloop", ("traceloop-sdk==0.62.4", "openai"), "from opentelemetry import trace; trace.get_tracer_provider().shutdown()"),
+    ],
+)
+def test_instrumented_clients(
+    api: Api, snippet: Callable[[str], str], provider: Provider, name: str, packages: tuple[str, ...], end: str
+) -> None:
+    execute([str(python_with(*packages)), "-c", f"{snippet(name)}\n{ASK}\n{end}"], provider)
+    check_ledger(api, provider)
+
+
+def test_pydantic_ai(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    ask = """
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+model = OpenAIChatModel("gpt-4o-mini", provider=OpenAIProvider(base_url=os.environ["PROVIDER"]))
+Agent(model, name="triage").run_sync("[[in=70 out=20]]")
+logfire.force_flush()
+"""
+    execute([str(python_with("pydantic-ai-slim[openai]", "logfire")), "-c", snippet("otel.pydantic_ai") + ask], provider)
+    check_ledger(api, provider)
+    assert executions(api)[0]["agent"] == "triage"
+
+
+def test_langfuse(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    program = Path(__file__).parents[1] / "otel" / "live" / "langfuse_5.py"
+    execute([str(python_with("langfuse>=5,<6")), str(program)], provider, **exports(snippet("otel.langfuse")))
+    [run] = executions(api)
+    assert (run["workflow"], run["session"], run["token_usage"]["prompt_tokens"]) == ("order-intake", "s-1", 100)
+
+
+def test_the_openai_agents_sdk(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    ask = """
+import os
+from agents import Agent, OpenAIResponsesModel, Runner, trace
+from agents.tracing import get_trace_provider
+from openai import AsyncOpenAI
+model = OpenAIResponsesModel("gpt-4o-mini", AsyncOpenAI(base_url=os.environ["PROVIDER"]))
+with trace("order-intake", group_id="s-1"):
+    Runner.run_sync(Agent(name="triage", model=model), "[[in=50 out=20]]")
+get_trace_provider().shutdown()
+"""
+    execute([str(python_with("openai-agents")), "-c", snippet("otel.agents") + ask], provider)
+    check_ledger(api, provider)
+
+
+def test_sentry_for_python_with_a_model_call_and_a_failure(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    ask = f"""
+with sentry_sdk.start_transaction(name="order-intake", op="task"):
+    {ASK.strip().replace(chr(10), chr(10) + "    ")}
+    try:
+        {{}}["Z-9"]
+    except KeyError:
+        sentry_sdk.capture_exception()
+sentry_sdk.flush()
+"""
+    execute([str(python_with("sentry-sdk", "openai")), "-c", snippet("sentry.python") + "\n" + ask], provider)
+    check_ledger(api, provider)
+    [error] = api.get("/api/errors?since=0").json["data"]
+    assert (error["error_type"], error["message"]) == ("KeyError", "'Z-9'")
+
+
+def test_sentry_for_scheduled_jobs(app: Flask, api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    from sqlalchemy import text
+
+    from pilothouse.db import db
+
+    program = snippet("sentry.monitor") + "\n\nnightly_report()\nsentry_sdk.flush()"
+    execute([str(python_with("sentry-sdk", "openai")), "-c", program], provider)
+    [run] = executions(api)
+    assert (run["workflow"], run["status"], run["trigger"]) == ("nightly-report", "succeeded", "schedule")
+    db.session.rollback()
+    assert db.session.scalar(text("SELECT slug FROM sentry_monitors WHERE due_at IS NOT NULL")) == "nightly-report"
+
+
+def test_node(api: Api, snippet: Callable[[str], str], provider: Provider, tmp_path: Path) -> None:
+    folder = node_with(
+        "@opentelemetry/api", "@opentelemetry/sdk-node", "@opentelemetry/exporter-trace-otlp-http", "@sentry/node", "ai",
+        "@ai-sdk/openai",
+    )  # fmt: skip
+    ask = """
+import { generateText } from "ai";
+import { createOpenAI } from "@ai-sdk/openai";
+const openai = createOpenAI({ baseURL: process.env.PROVIDER });
+await generateText({ model: openai.chat("gpt-4o-mini"), prompt: "[[in=80 out=25]]", maxRetries: 0,
+  experimental_telemetry: { isEnabled: true, functionId: "answer" } });
+await sdk.shutdown();
+"""
+    run_node(folder, tmp_path, "otel", snippet("otel.node") + ask, provider)
+    check_ledger(api, provider)
+
+
+def test_sentry_for_node(api: Api, snippet: Callable[[str], str], provider: Provider, tmp_path: Path) -> None:
+    folder = node_with(
+        "@opentelemetry/api", "@opentelemetry/sdk-node", "@opentelemetry/exporter-trace-otlp-http", "@sentry/node", "ai",
+        "@ai-sdk/openai",
+    )  # fmt: skip
+    ask = """
+Sentry.startSpan({ name: "order-intake", op: "task" }, () => {
+  try { JSON.parse("{bad"); } catch (error) { Sentry.captureException(error); }
+});
+await Sentry.flush(5000);
+"""
+    run_node(folder, tmp_path, "sentry", snippet("sentry.node") + ask, provider)
+    [error] = api.get("/api/errors?since=0").json["data"]
+    assert error["error_type"] == "SyntaxError"
+    assert "order-intake" in {run["workflow"] for run in executions(api)}
+
+
+def run_node(folder: Path, place: Path, name: str, program: str, provider: Provider) -> None:
+    """Run a module beside the packages that it imports."""
+    (place / "node_modules").symlink_to(folder / "node_modules")
+    (place / f"{name}.mjs").write_text(program)
+    execute(["node", f"{name}.mjs"], provider, place)
