@@ -25,6 +25,7 @@ class Changes:
 
     def __init__(self, client: redis.Redis | None) -> None:
         """Take a client with short time-outs (`broker.connect`); None where there is no broker."""
+        self.said = 0  # how often this process said that something changed: what it remembered before may be wrong since
         self._client = client
         self._away_until = 0.0
         self._owes_epoch = False
@@ -32,6 +33,7 @@ class Changes:
 
     def bump(self, *topics: str) -> None:
         """Say that the topics changed. Never raises; takes 50 ms at most, nothing while the broker is known away."""
+        self.said += 1
         if not topics or self._client is None:
             return
         if self._is_away():

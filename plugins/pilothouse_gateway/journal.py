@@ -26,7 +26,8 @@ FOLDER, ENDING = "gateway", ".jsonl"
 ROUND_BYTES = 1024 * 1024  # that are read and stored at once
 ROTATED_BYTES = 4 * 1024 * 1024  # of stored lines; then the rest moves to a new file
 SHOWN_AFTER_MS = 1_000  # a call that takes longer is recorded as running; most are over before
-PAUSE_S, RETRY_S = 0.25, 1.0
+PAUSE_S = 0.25  # between two rounds: calls that end together are recorded together, at a fraction of the cost
+RETRY_S = 1.0
 RESTS_AFTER_S = 5.0  # without work the thread ends; the next call starts another one
 ANSWER_S = 2.0  # how long an answer waits for its record at most
 BROKEN_OFF = "The gateway was stopped while the call was under way."
@@ -70,9 +71,8 @@ class Journal:
             if not self._works:
                 self._works = True
                 threading.Thread(target=self._run, args=(app,), name="gateway-journal", daemon=True).start()
-        if call.state != "running":
-            self._work.set()
         if wait:
+            self._work.set()
             done.wait(ANSWER_S)
             self._waiters.pop(call.id, None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from flask import request
@@ -23,6 +23,7 @@ from pilothouse_gateway.answers import Misled, NotAllowedUpstream, NoUsableKey
 from pilothouse_gateway.calls import Call, Tried
 from pilothouse_gateway.doors import Door
 from pilothouse_gateway.estimating import Estimates
+from pilothouse_gateway.remembering import Remembered
 from pilothouse_gateway.settings import SILENCE, UPSTREAMS, without_version
 from pilothouse_gateway.watching import error_of
 
@@ -49,6 +50,7 @@ class Reach:
 
     pool: OutgoingPool
     estimates: Estimates
+    remembered: Remembered
     door: Door
     principal: Principal
     call: Call
@@ -96,8 +98,11 @@ class Reach:
 
     def _credential(self) -> Credential | None:
         passed_over = frozenset(one.key_id for one in self.call.tried)
-        found: Credential | None = runtime().registry.first(
-            "credential", service=self.door.service, label=self.label, principal=self.principal, passed_over=passed_over
+        wanted = {"service": self.door.service, "label": self.label, "principal": self.principal, "passed_over": passed_over}
+        found: Credential | None = self.remembered.get(
+            ("credential", *wanted.values()),
+            lambda: runtime().registry.first("credential", **wanted),
+            worth=lambda one: one is not None,
         )
         # a plugin that knows nothing of `passed_over` offers the same key again
         return None if found is None or found.key_id in passed_over else found
@@ -111,7 +116,11 @@ class Reach:
             self.estimates.nano(call.service, call.request_model, self.asked.guess), workflow=call.workflow, agent=call.agent,
             user=call.user, model=call.request_model, key_id=call.key_id,
         )  # fmt: skip
-        self.reservation = runtime().registry.first("reserve", spend=spend)
+        # where no budget applies none will to the next such call; what is set aside is each call's own
+        self.reservation = self.remembered.get(
+            ("reserve", replace(spend, estimate_nano=0)), lambda: runtime().registry.first("reserve", spend=spend),
+            worth=lambda one: one is None,
+        )  # fmt: skip
         call.usage_id = self.reservation.id if self.reservation is not None else call.id
 
     def _send(self, credential: Credential) -> Reached:

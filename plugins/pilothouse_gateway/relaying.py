@@ -37,6 +37,7 @@ from pilothouse_gateway.estimating import Estimates
 from pilothouse_gateway.journal import Journal
 from pilothouse_gateway.reaching import Reach, Reached
 from pilothouse_gateway.records import Recording
+from pilothouse_gateway.remembering import Remembered
 from pilothouse_gateway.settings import KEEP_CONTENT, RATE
 from pilothouse_gateway.watching import ChatWatcher, Passing, Watcher, error_of
 
@@ -54,6 +55,7 @@ class Gateway:
 
     pool: OutgoingPool = field(default_factory=OutgoingPool)
     estimates: Estimates = field(default_factory=Estimates)
+    remembered: Remembered = field(default_factory=Remembered)
     journal: Journal = field(default_factory=lambda: Journal(Recording().store))
 
 
@@ -69,13 +71,9 @@ def relay(gateway: Gateway, door: Door, *, below: str = "") -> Response:
     path = door.path + below
     with ExitStack() as stack:
         stack.enter_context(long_lived())
-        run = _Run(
-            gateway,
-            application(),
-            call,
-            Reach(gateway.pool, gateway.estimates, door, principal, call, path, body, asked, label),
-        )
-        return run.answer(stack)
+        shared = (gateway.pool, gateway.estimates, gateway.remembered)
+        reach = Reach(*shared, door, principal, call, path, body, asked, label)
+        return _Run(gateway, application(), call, reach).answer(stack)
 
 
 def _count(principal: Principal) -> None:

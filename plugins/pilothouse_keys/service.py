@@ -211,7 +211,7 @@ def rewrap_all() -> int:
         after = rows[-1].id
 
 
-def _place(key: ProviderKey) -> Place:
+def _place(key: ProviderKey | queries.UsableKey) -> Place:
     return Place(TABLE, key.id, FIELD, key.version)
 
 

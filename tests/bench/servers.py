@@ -56,7 +56,7 @@ def console(folder: Path | None = None, **environ: str) -> Iterator[Console]:
             wait_for(f"http://127.0.0.1:{port}/login", process)
             started = time.monotonic() - begun
             text = _first_lines(process)
-            token = _made_token(data, environ)
+            token = made_token(data, "ingest", "read", "write", **environ)
             link = re.search(r"http://\S+/login/\S+", text)
             yield Console(port, token, link.group() if link else "", process, data, started)
         finally:
@@ -64,12 +64,13 @@ def console(folder: Path | None = None, **environ: str) -> Iterator[Console]:
             process.wait(30)
 
 
-def wait_for(url: str, process: subprocess.Popen[str]) -> None:
+def wait_for(url: str, process: subprocess.Popen[str], *, key: str = "") -> None:
     """Ask for a page until it answers. Raises RuntimeError where the process ends or takes a minute."""
+    question = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     until = time.monotonic() + READY_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(question, timeout=5) as answer:
                 answer.read()
                 return
         except OSError:
@@ -87,9 +88,10 @@ def _first_lines(process: subprocess.Popen[str]) -> str:
     return text
 
 
-def _made_token(data: Path, environ: dict[str, str]) -> str:
+def made_token(data: Path, *scopes: str, **environ: str) -> str:
+    """Make an access token with some scopes at the command line."""
     command = [str(Path(sys.executable).parent / "pilothouse"), "token", "create", "bench"]
-    command += ["--scope", "ingest", "--scope", "read", "--scope", "write"]
+    command += [word for scope in scopes for word in ("--scope", scope)]
     env = {**os.environ, "PILOTHOUSE_DATA_DIR": str(data), **environ}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()
 

@@ -146,3 +146,20 @@ def told(gate: Gate, provider: Provider) -> Iterator[Callable[[], tuple[int, int
     yield lambda: (totals()[0] - before[0], totals()[1] - before[1])
     with gate.app.app_context():
         assert runtime().registry.guard.failures == {}
+
+
+@pytest.fixture
+def ended(gate: Gate) -> Callable[..., list[dict[str, Any]]]:
+    """Return what waits for calls made since the test began to end, and returns their steps, the first call first."""
+    before = {one["id"] for one in gate.executions()}
+
+    def wait(number: int = 1) -> list[dict[str, Any]]:
+        def new() -> list[Any] | None:
+            found = [one for one in gate.executions() if one["id"] not in before]
+            return found if len(found) == number and all(one["status"] != "running" for one in found) else None
+
+        found = gate.eventually(new, 30)
+        assert found is not None
+        return [gate.step(one["id"]) for one in reversed(found)]
+
+    return wait

@@ -135,9 +135,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        if self._noted(body) is None:
+        noted = self._noted(body)
+        if noted is None:
             return
         order = order_of(body)
+        order.words.update({name: noted["key"] for name, value in order.words.items() if value == "KEY"})
         if order.has("slow"):
             time.sleep(order.number("slow", 0) / 1000)
         if order.has("drop"):
@@ -210,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
         with provider.lock:
             provider.open_streams += 1
             provider.most_streams = max(provider.most_streams, provider.open_streams)
-        pause = order.number("pause", 0) / 1000
+        pause, begun = order.number("pause", 0) / 1000, time.monotonic()
         cut = order.number("cut", -1)
         try:
             for number, event in enumerate(events):
@@ -222,8 +224,8 @@ class Handler(BaseHTTPRequestHandler):
                 data = event.encode()
                 self.wfile.write(f"{len(data):X}\r\n".encode() + data + b"\r\n")
                 provider.sent_bytes += len(data)
-                if pause:
-                    time.sleep(pause)
+                if pause:  # by the clock: who reads late does not make a model think later
+                    time.sleep(max(0.0, begun + (number + 1) * pause - time.monotonic()))
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             return False
