@@ -5,15 +5,20 @@ What the stand-in for the model providers billed is what Pilothouse shows.
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from playwright.sync_api import Browser
 from tests.conftest import token_of
 from tests.environments import node_with, python_with
 from tests.plugins.gateway.provider import GOOD, Provider, serve
@@ -211,6 +216,57 @@ await Sentry.flush(5000);
     [error] = api.get("/api/errors?since=0").json["data"]
     assert error["error_type"] == "SyntaxError"
     assert "order-intake" in {run["workflow"] for run in executions(api)}
+
+
+def import_map(folder: Path) -> dict[str, str]:
+    """Return where a browser finds the modules that the packages export, as a bundler would work it out."""
+    found = {}
+    for file in [*folder.glob("node_modules/*/package.json"), *folder.glob("node_modules/@*/*/package.json")]:
+        package = json.loads(file.read_text())
+        for key, target in package.get("exports", {}).items():
+            while isinstance(target, dict):
+                names = ("import", "browser", "production", "default")
+                target = next((target[name] for name in names if name in target), None)  # noqa: PLW2901 - conditions are nested
+            if target is not None and "*" not in key:
+                name = package["name"] + key.removeprefix(".")
+                found[name] = f"/node_modules/{package['name']}/{target.removeprefix('./')}"
+    return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a folder as another site; returns its address and the folder."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}", tmp_path
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.browser
+def test_sentry_for_browsers(
+    api: Api, snippet: Callable[[str], str], site: tuple[str, Path], chromium: Browser
+) -> None:
+    address, place = site
+    folder = node_with("@sentry/browser")
+    (place / "node_modules").symlink_to(folder / "node_modules")
+    (place / "shop.mjs").write_text(snippet("sentry.browser") + """
+try { JSON.parse("{bad"); } catch (error) { Sentry.captureException(error); }
+document.title = await Sentry.flush(5000) ? "sent" : "lost";
+""")
+    imports = json.dumps({"imports": import_map(folder)})
+    page_text = f'<script type="importmap">{imports}</script><script type="module" src="/shop.mjs"></script>'
+    (place / "index.html").write_text(page_text)
+    page = chromium.new_page()
+    page.goto(address)
+    page.wait_for_function("document.title === 'sent'", timeout=20_000)
+    page.close()
+    [error] = api.get("/api/errors?since=0").json["data"]
+    assert error["error_type"] == "SyntaxError"
+    told = api.get(f"/api/errors/{error['id']}").json["attributes"]
+    assert told["sdk"].startswith("sentry.javascript.browser")
+    assert told["request"]["url"].startswith(address)
 
 
 def run_node(folder: Path, place: Path, name: str, program: str, provider: Provider) -> None:
