@@ -7,8 +7,20 @@ from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import BeatEntry, Manifest, Model, Panel, Permission, Principal, Setting, Task, hookimpl, roles_from
-from pilothouse_gateway import api, credentials, panels, tasks
+from pilothouse.sdk import (
+    BeatEntry,
+    Manifest,
+    Model,
+    Panel,
+    Permission,
+    Principal,
+    Setting,
+    Snippet,
+    Task,
+    hookimpl,
+    roles_from,
+)
+from pilothouse_gateway import api, credentials, panels, snippets, tasks
 from pilothouse_gateway.models import MODELS
 from pilothouse_gateway.relaying import Gateway
 from pilothouse_gateway.settings import SETTINGS
@@ -65,6 +77,12 @@ def pilothouse_authenticate(request: Request) -> Principal | None:
 def pilothouse_panels() -> Iterable[Panel]:
     """Return the card on an execution's page."""
     return [Panel("gateway.contents", "executions.detail", VIEW_CONTENT, panels.of_execution)]
+
+
+@hookimpl
+def pilothouse_snippets() -> Iterable[Snippet]:
+    """Return how SDKs are pointed here."""
+    return snippets.SNIPPETS
 
 
 @hookimpl

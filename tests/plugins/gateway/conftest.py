@@ -21,6 +21,7 @@ from pilothouse.runtime import runtime
 from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.web.server import make_server
 
+LONG_REQUESTS = 512
 SETTINGS = {"PILOTHOUSE_ALLOW_PRIVATE_TARGETS": "on", "PILOTHOUSE_GATEWAY_TIMEOUT": "20s"}
 
 
@@ -102,7 +103,7 @@ def gates(migrated: Path, tmp_path_factory: pytest.TempPathFactory, stand_in: tu
         url = stand_in[0].url
         upstreams = {"PILOTHOUSE_UPSTREAM_OPENAI": url, "PILOTHOUSE_UPSTREAM_ANTHROPIC": f"{url}/v1"}
         app = make_app(environment(folder, **{**SETTINGS, **upstreams, **settings}))
-        server = make_server(app, "127.0.0.1", 0)
+        server = make_server(app, "127.0.0.1", 0, long_requests=LONG_REQUESTS)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         running.append((server, thread, app))
