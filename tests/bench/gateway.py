@@ -65,6 +65,7 @@ def call(url: str, key: str) -> tuple[float, float, float]:
     body = {
         "model": "gpt-4o-mini",
         "stream": True,
+        "stream_options": {"include_usage": True},  # the gateway would ask for it, and the stand-in then sends an event more
         "messages": [{"role": "user", "content": f"[[chunks={CHUNKS} pause={PAUSE_MS}]]"}],
     }
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
