@@ -212,15 +212,18 @@ def mailbox(drain: Callable[[], int]) -> Callable[[], list[Any]]:
 
 @contextmanager
 def count_queries() -> Iterator[list[str]]:
-    """Collect the SQL statements that run inside the block."""
+    """Collect the SQL statements that this thread runs inside the block."""
     from sqlalchemy import event
 
     from pilothouse.db import db
 
     statements: list[str] = []
+    own = threading.get_ident()  # the application's own reports are stored by a thread beside
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")):
+        if threading.get_ident() == own and not statement.startswith(
+            ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")
+        ):
             statements.append(statement)
 
     engine = db.engine

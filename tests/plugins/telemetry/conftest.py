@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from tests.conftest import Postgres
 
 from pilothouse import clock
-from pilothouse.db import unit_of_work
+from pilothouse.db import db, unit_of_work
 from pilothouse.identity.access_tokens import create_token
 from pilothouse.testing import Api, let_go, open_browser_session
 
@@ -39,25 +42,59 @@ def now() -> Iterator[Time]:
         yield time
 
 
-@pytest.fixture
-def app(migrated: Path, tmp_path: Path, now: Time) -> Iterator[Flask]:
-    """Build the application on SQLite, inside its application context."""
-    shutil.copy(migrated, tmp_path / "pilothouse.db")
-    made = build(tmp_path, f"sqlite:///{tmp_path}/pilothouse.db")
-    with made.app_context():
-        yield made
+@pytest.fixture(scope="module")
+def kept(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """Build the application on SQLite for a whole module."""
+    folder = tmp_path_factory.mktemp("kept")
+    shutil.copy(migrated, folder / "pilothouse.db")
+    made = build(folder, f"sqlite:///{folder}/pilothouse.db")
+    made.extensions["pilothouse"].reporter.close()  # its own requests would be events of the next test, too
+    yield made
     let_go(made)
 
 
 @pytest.fixture
-def either(database_url: str, tmp_path: Path, now: Time) -> Iterator[Api]:
-    """Build the application on either database and return a program that may do everything."""
-    made = build(tmp_path, database_url)
+def app(kept: Flask, migrated: Path, now: Time) -> Iterator[Flask]:
+    """Return the module's application on SQLite, as it was migrated, inside its application context."""
+    with kept.app_context():
+        restore(kept, migrated)
+        yield kept
+        db.session.remove()
+
+
+@pytest.fixture(scope="module")
+def kept_on_postgres(
+    postgres: Postgres, migrated_postgres: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """Build the application on PostgreSQL for a whole module, and leave it empty."""
+    made = build(tmp_path_factory.mktemp("kept"), postgres.url(migrated_postgres[0]))
+    made.extensions["pilothouse"].reporter.close()  # its own requests would be events of the next test, too
+    yield made
+    let_go(made)
+    postgres.run(migrated_postgres[1], migrated_postgres[0])
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def either(request: pytest.FixtureRequest, migrated: Path, now: Time) -> Iterator[Api]:
+    """Return a program that may do everything, with the module's application on either database, as it was migrated."""
+    made = request.getfixturevalue("kept" if request.param == "sqlite" else "kept_on_postgres")
     with made.app_context():
+        if request.param == "sqlite":
+            restore(made, migrated)
+        else:
+            name, emptying = request.getfixturevalue("migrated_postgres")
+            request.getfixturevalue("postgres").run(emptying, name)
         with unit_of_work():
             token = create_token("test", ["ingest", "read", "write"])[1]
         yield Api(made.test_client(), token)
-    let_go(made)
+        db.session.remove()
+
+
+def restore(app: Flask, migrated: Path) -> None:
+    """Put back the database of an application on SQLite as it was migrated."""
+    own_file = app.extensions["pilothouse"].settings.data_dir / migrated.name
+    with closing(sqlite3.connect(migrated)) as fresh, closing(sqlite3.connect(own_file)) as own:
+        fresh.backup(own)
 
 
 @pytest.fixture
