@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import msgspec
 from sqlalchemy import Connection, Table, delete, func, select, text
@@ -19,7 +18,21 @@ from sqlalchemy import Connection, Table, delete, func, select, text
 from pilothouse import clock
 from pilothouse.db import Bulk, db, unit_of_work
 from pilothouse.measure_models import MeasureCut, MeasureDelta, MeasureName, MeasureRollup, MeasureSeries
-from pilothouse.measure_sums import ADDED, CODES, KEPT, QUARTER, ROLLED, Added, Resolution, Rolled, Sum, Values, start_of
+from pilothouse.measure_sums import (
+    ADDED,
+    CODES,
+    KEPT,
+    QUARTER,
+    ROLLED,
+    Added,
+    Resolution,
+    Rolled,
+    Sum,
+    Values,
+    digest_of,
+    start_of,
+    written,
+)
 from pilothouse.measures import cuts_of, declared, horizon, scope_of, write_names
 
 STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lock for about 0.1 s
@@ -250,18 +263,14 @@ def _intern_cut(connection: Connection, cut: Cut) -> int:
 
 
 def _intern_series(connection: Connection, cut_id: int, wanted: set[Values]) -> dict[Values, int]:
-    texts = {values: msgspec.json.encode(values).decode() for values in wanted}
-    digests = {_digest(members): values for values, members in texts.items()}
+    texts = {values: written(values) for values in wanted}
+    digests = {digest_of(members): values for values, members in texts.items()}
     known = _series_ids(connection, cut_id, list(digests))
     rows = [(cut_id, digest, texts[values]) for digest, values in sorted(digests.items()) if digest not in known]
     if rows:
         _NEW_SERIES.insert(connection, rows)
         known |= _series_ids(connection, cut_id, [row[1] for row in rows])
     return {values: known[digest] for digest, values in digests.items()}
-
-
-def _digest(members: str) -> str:
-    return blake2b(members.encode(), digest_size=16).hexdigest()
 
 
 def _series_ids(connection: Connection, cut_id: int, digests: list[str]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 import msgspec
@@ -24,6 +25,16 @@ COARSEST_FIRST: tuple[Resolution, ...] = ("week", "day", "hour", "quarter", "min
 
 Values = tuple[str | None, ...]
 Rolled = tuple[int, int | str, bytes | None]  # count, total, written sketch
+
+
+def written(values: Values) -> str:
+    """Write the values of a series as `measure_series` holds them."""
+    return msgspec.json.encode(values).decode()
+
+
+def digest_of(members: str) -> str:
+    """Return what a series is found by: its values may be longer than an index takes."""
+    return blake2b(members.encode(), digest_size=16).hexdigest()
 
 
 def start_of(at: int, resolution: Resolution) -> int:

@@ -43,7 +43,9 @@ from pilothouse.measure_sums import (
     Rolled,
     Sum,
     Values,
+    digest_of,
     start_of,
+    written,
 )
 from pilothouse.runtime import runtime
 from pilothouse.sketches import Distinct, Histogram, hash_of
@@ -185,7 +187,7 @@ def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> li
     groups: dict[_Group, list[_Reader]] = {}
     for reader in readers:
         for cut, fine in ((reader.cut, False), (reader.dimensions, True)):
-            groups.setdefault((reader.scope, cut, reader.bounds, fine), []).append(reader)
+            groups.setdefault((reader.scope, cut, reader.bounds, fine, reader.only(cut)), []).append(reader)
     rolled, waiting = _rows(connection, _pieces(groups))
     names, members = _labels(connection, {row[2] for row in rolled})
     takers = [[_Taker(reader, names, fine=key[3]) for reader in group] for key, group in groups.items()]
@@ -201,14 +203,15 @@ def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> li
     return [reader.answer for reader in readers]
 
 
-_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool]  # scope, cut, bounds, whether it is about minutes and quarters
+# Scope, cut, bounds, whether it is about minutes and quarters, the digest of the only series that is asked for.
+_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool, str | None]
 
 
-def _pieces(groups: Iterable[_Group]) -> list[tuple[int, str, str, int, int, int]]:
-    """Return what to read: number of the group, scope and names of the cut, resolution, from, until."""
+def _pieces(groups: Iterable[_Group]) -> list[tuple[int, str, str, int, int, int, str | None]]:
+    """Return what to read: number of the group, scope and names of the cut, resolution, from, until, the only series."""
     return [
-        (number, scope, write_names(cut), CODES[resolution], start, end)
-        for number, (scope, cut, bounds, fine) in enumerate(groups)
+        (number, scope, write_names(cut), CODES[resolution], start, end, only)
+        for number, (scope, cut, bounds, fine, only) in enumerate(groups)
         for resolution, start, end in pieces_of(bounds)
         if (resolution in FINE) == fine
     ]
@@ -224,6 +227,7 @@ class _Reader:
         needed = {*by, *ask.where}
         if not needed <= set(self.dimensions):
             raise Invalid.field("by", f"{ask.measure} has the dimensions {', '.join(self.dimensions) or 'none'}")
+        self._where = ask.where
         self.measure = ask.measure
         self.scope = scope_of(ask.measure)
         self.cut = next(cut for cut in cuts_of(measure) if needed <= set(cut))
@@ -231,6 +235,15 @@ class _Reader:
         self.answer: Answer = [{} for _ in self.bounds[1:]]
         self.coarse = _Picks(self.cut, by, ask.where)
         self.fine = _Picks(self.dimensions, by, ask.where)
+
+    def only(self, cut: Sequence[str]) -> str | None:
+        """Return the digest of the one series of a cut that is asked for, where each of its dimensions has a value.
+
+        The database then picks its rows: those of one person among thousands need not be read to be passed over.
+        """
+        if not cut or not set(cut) <= self._where.keys():
+            return None
+        return digest_of(written(tuple(self._where[name] for name in cut)))
 
     def take_waiting(self, added: Added) -> None:
         """Add what no compaction has taken yet; dimensions that are not as declared count for the whole only."""
@@ -348,16 +361,19 @@ def _cut(start: int, end: int, sizes: Sequence[Resolution]) -> Iterator[tuple[Re
 _PIECES_SQLITE = """
 SELECT p.value ->> 0, r.at, r.series_id, r.body FROM json_each(?) p
 CROSS JOIN measure_cuts c ON c.scope = p.value ->> 1 AND c.names = p.value ->> 2
+LEFT JOIN measure_series s ON s.cut_id = c.id AND s.digest = p.value ->> 6
 CROSS JOIN measure_rollups r ON r.cut_id = c.id AND r.resolution = p.value ->> 3
-  AND r.at >= p.value ->> 4 AND r.at < p.value ->> 5
+  AND r.at >= p.value ->> 4 AND r.at < p.value ->> 5 AND (p.value ->> 6 IS NULL OR r.series_id = s.id)
 UNION ALL SELECT -1, 0, 0, body FROM measure_deltas"""
 _PIECES_POSTGRESQL = """
 SELECT p.number, r.at, r.series_id, r.body
-FROM unnest(%s::int[], %s::text[], %s::text[], %s::int[], %s::bigint[], %s::bigint[])
-  AS p(number, scope, names, resolution, since, until)
+FROM unnest(%s::int[], %s::text[], %s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::text[])
+  AS p(number, scope, names, resolution, since, until, digest)
 JOIN measure_cuts c ON c.scope = p.scope AND c.names = p.names
+LEFT JOIN measure_series s ON s.cut_id = c.id AND s.digest = p.digest
 CROSS JOIN LATERAL (SELECT at, series_id, body FROM measure_rollups
-  WHERE cut_id = c.id AND resolution = p.resolution AND at >= p.since AND at < p.until OFFSET 0) r
+  WHERE cut_id = c.id AND resolution = p.resolution AND at >= p.since AND at < p.until
+    AND (p.digest IS NULL OR series_id = s.id) OFFSET 0) r
 UNION ALL SELECT -1, 0, 0, body FROM measure_deltas"""
 
 
@@ -366,7 +382,7 @@ def _rows(connection: Connection, pieces: Sequence[tuple[Any, ...]]) -> tuple[li
     if connection.dialect.name == "sqlite":
         rows = fetch_all(connection, _PIECES_SQLITE, (msgspec.json.encode(pieces).decode(),))
     else:
-        columns = tuple(list(column) for column in zip(*pieces, strict=True)) or ([],) * 6
+        columns = tuple(list(column) for column in zip(*pieces, strict=True)) or ([],) * 7
         rows = fetch_all(connection, _PIECES_POSTGRESQL, columns)
     waiting = [added for row in rows if row[0] < 0 for added in ADDED.decode(row[3])]
     return [row for row in rows if row[0] >= 0], waiting

@@ -184,7 +184,7 @@ def test_a_long_period_reads_its_own_days_by_the_key_alone(app):
         steps = [row.detail for row in plan]
         assert "SEARCH r USING PRIMARY KEY (cut_id=? AND resolution=? AND at>? AND at<?)" in steps
     rolled, waiting = measures._rows(
-        db.session.connection(), [(0, "trial", '["model"]', 3, ask.bounds[0], ask.bounds[-1])]
+        db.session.connection(), [(0, "trial", '["model"]', 3, ask.bounds[0], ask.bounds[-1], None)]
     )
     assert (len(rolled), len(waiting)) == (118, 0)
     assert {bucket["a",].count for bucket in read_all([ask])[0]} == {20}

@@ -91,6 +91,19 @@ def test_a_breakdown_reads_one_dimension_and_a_filter_keeps_one_value(app):
         measure_rollups.compact()
 
 
+def test_one_value_among_many_is_picked_by_the_database_and_is_the_same_sum(app):
+    added(*((CALLS, NOON - hour * HOUR, ("a", f"agent {n}", "ok")) for n in range(40) for hour in (0, 30, 200)))
+    bounds = (NOON - 10 * DAY, NOON - DAY, NOON + HOUR)
+    for _ in range(2):
+        for value in ("agent 7", "agent 39", "nobody", None, 'a"b'):
+            everybody, one = read_all([Ask(CALLS, bounds, ("agent",)), Ask(CALLS, bounds, (), {"agent": value})])
+            for bucket, of_one in zip(everybody, one, strict=True):
+                assert of_one.get((), Sum()).count == bucket.get((value,), Sum()).count
+        measure_rollups.compact()
+    coarse = measures._pieces([("trial", ("agent",), bounds, False, measures.digest_of(measures.written(("agent 7",))))])
+    assert len(measures._rows(db.session.connection(), coarse)[0]) == 3
+
+
 def test_a_breakdown_costs_rows_of_its_own_cut_only(app):
     added(*((CALLS, NOON + hour * HOUR, ("a", f"agent {n}", "ok")) for n in range(40) for hour in (-24, -23)))
     measure_rollups.compact()
