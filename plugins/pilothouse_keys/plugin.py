@@ -17,11 +17,13 @@ from pilothouse.sdk import (
     NavItem,
     NotificationCategory,
     Permission,
+    Recorder,
     Task,
+    TokenUsage,
     hookimpl,
     roles_from,
 )
-from pilothouse_keys import api, notices, tasks, views
+from pilothouse_keys import api, notices, recorder, tasks, views
 from pilothouse_keys import service as vault
 from pilothouse_keys.events import Added, Expiring, Revoked, Rotated
 from pilothouse_keys.models import MODELS
@@ -43,6 +45,12 @@ def pilothouse_models() -> Iterable[type[Model]]:
 def pilothouse_migrations() -> Path:
     """Return the folder of revisions."""
     return Path(__file__).parent / "migrations"
+
+
+@hookimpl
+def pilothouse_recorders() -> Iterable[Recorder]:
+    """Return what counts the uses of keys."""
+    return [Recorder(TokenUsage, recorder.count_uses)]
 
 
 @hookimpl

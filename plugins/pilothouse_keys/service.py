@@ -145,14 +145,6 @@ def open_newest(service: str, label: str | None, passed_over: frozenset[str] = f
     return None
 
 
-def note_use(key_id: str) -> None:
-    """Count one use of a key; loses nothing when several processes count at once."""
-    with unit_of_work() as session:
-        key = session.get(ProviderKey, key_id, with_for_update=True)
-        if key is not None:
-            key.usage_count, key.last_used_at = key.usage_count + 1, now()
-
-
 def check(key_id: str) -> tuple[bool | None, str]:
     """Ask the provider whether a key works: (True, False or None for unreachable, a sentence)."""
     key = queries.get(key_id)

@@ -158,8 +158,10 @@ def test_a_key_that_expires_soon_is_told_of_once_a_notice(api, key):
 
 
 def test_uses_are_counted(api, key):
-    service.note_use(key["id"])
-    service.note_use(key["id"])
+    usage = {"type": "token_usage", "model": "m", "prompt_tokens": 1, "completion_tokens": 1}
+    calls = [{**usage, "id": name, "key_id": of} for name, of in (("u1", key["id"]), ("u2", key["id"]), ("u3", "elsewhere"))]
+    api.send(*calls)
+    api.send(*calls)
     shown = api.get(f"/api/keys/{key['id']}").json
     assert (shown["usage_count"], shown["last_used_at"] is None) == (2, False)
 
