@@ -184,3 +184,9 @@ def test_prompts_and_answers_are_kept_only_where_that_is_switched_on(gates, prov
     [(sent, answered)] = found["kept"]
     assert sent["messages"][0]["content"] == "password=[scrubbed] the order"
     assert answered[0]["message"]["role"] == "assistant"
+    with keeping.app.test_request_context():
+        from pilothouse_gateway import panels
+
+        card = panels.of_execution("kept")
+    assert "password=[scrubbed] the order" in card
+    assert "Prompts and answers" in card
