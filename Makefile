@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# for every Python from 3.11 and every platform: some dependencies are of some of them only
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .PHONY: run test test-slow check bench lock dist clean
 
@@ -24,10 +26,8 @@ bench: $(VENV)/develop
 	$(BIN)/python -m tests.bench $(BENCH)
 
 lock: $(VENV)/develop
-	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--extra postgres --extra server --output-file requirements.txt setup.cfg
-	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--extra postgres --extra server --extra channels --extra test --extra dev --output-file requirements-dev.txt setup.cfg
+	$(LOCK) --extra postgres --extra server --output-file requirements.txt setup.cfg
+	$(LOCK) --extra postgres --extra server --extra channels --extra test --extra dev --output-file requirements-dev.txt setup.cfg
 
 dist: $(VENV)/develop
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
