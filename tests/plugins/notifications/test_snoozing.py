@@ -88,7 +88,7 @@ def test_reading_or_bringing_back_ends_it(told, time_passes, act, left):
     assert (service.wake_snoozed(), unread(told), newest(told)["snoozed_until"]) == (0, left, None)
 
 
-@pytest.mark.parametrize("until", [0, "2020-01-01T00:00:00Z", clock.now() + 400 * DAY, "tomorrow", None])
+@pytest.mark.parametrize("until", [0, "2020-01-01T00:00:00Z", "9999-01-01T00:00:00Z", "tomorrow", None])
 def test_moments_that_make_no_sense_name_the_field(told, until):
     answer = told.post(f"/api/notifications/{newest(told)['id']}/snooze", json={"until": until})
     assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, "until")
