@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pilothouse import clock
-from pilothouse.clock import DAY, HOUR
+from pilothouse.clock import HOUR
 from pilothouse_notifications import service, tasks
 
 
