@@ -15,7 +15,7 @@ test: $(VENV)/develop
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not kill" --cov --cov-report=term:skip-covered $(PYTEST)
 
 test-slow: $(VENV)/develop
-	$(BIN)/python -m pytest -m "slow or kill" $(PYTEST)
+	$(BIN)/python -m pytest -m "slow or kill" -o faulthandler_timeout=0 $(PYTEST)
 
 check: $(VENV)/develop
 	$(BIN)/ruff check .
