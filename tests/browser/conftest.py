@@ -26,7 +26,7 @@ from pilothouse.identity.users import add_user
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.runtime import runtime
 from pilothouse.settings import read_settings
-from pilothouse.testing import serving
+from pilothouse.testing import let_go, serving
 
 TRIAL = Path(__file__).parent.parent / "console" / "trial_plugin.py"
 ROLES = ("owner", "admin", "member", "viewer")
@@ -137,8 +137,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             made = Site(address, app, load_trial())
             fill(made)
             yield made
-        with app.app_context():
-            db.engine.dispose()
+        let_go(app)
+
 
 class Complaints(list):
     """What the browser complained about; `allow` takes out what a test brings about on purpose."""

@@ -26,8 +26,16 @@ def an_event(name="opened"):
     return Event(id=clock.new_id(), name=name, at=clock.now())
 
 
+OTHERS = set()  # reporters of applications that other modules keep in this process
+
+
+@pytest.fixture(autouse=True, scope="module")
+def others():
+    OTHERS.update(reporters())
+
+
 def reporters():
-    return [thread for thread in threading.enumerate() if thread.name == "self-report"]
+    return [thread for thread in threading.enumerate() if thread.name == "self-report" and thread not in OTHERS]
 
 
 def raised(function):
