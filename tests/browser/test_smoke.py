@@ -24,6 +24,7 @@ def test_every_entry_of_the_sidebar_opens(open_page, role):
     page = open_page("/welcome/", role)
     links = page.locator("[data-nav]").evaluate_all("links => links.map(link => link.href)")
     assert [page.goto(link, wait_until="commit").status for link in links] == [200] * len(links)
+    page.wait_for_load_state()  # a context that is closed while its page is on the way has hung
 
 
 def test_a_detail_page_keeps_long_names_inside(open_page, site):

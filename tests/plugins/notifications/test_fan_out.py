@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from pilothouse import clock
@@ -109,15 +108,14 @@ def test_the_same_event_twice_is_one_notice(app, member, drain, rows):
     assert len(rows("SELECT * FROM notices")) == len(rows("SELECT * FROM notifications")) == 1
 
 
-@pytest.mark.parametrize("many", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_thousands_of_equal_failures_make_one_notice_with_a_count(app, api, member, drain, rows, many):
+def test_ten_thousand_equal_failures_make_one_notice_with_a_count(app, api, member, drain, rows):
     member("owner")
     begun = time.perf_counter()
-    for start in range(0, many, many // 10):
+    for start in range(0, 10_000, 1_000):
         run = {"type": "execution", "workflow": "storm", "status": "failed"}
-        api.send(*({**run, "id": f"run-{number}"} for number in range(start, start + many // 10)))
+        api.send(*({**run, "id": f"run-{number}"} for number in range(start, start + 1_000)))
         drain()
-    assert [(row["count"]) for row in rows("SELECT count FROM notifications")] == [many]
+    assert [(row["count"]) for row in rows("SELECT count FROM notifications")] == [10_000]
     assert len(rows("SELECT * FROM notices")) <= 10
     assert time.perf_counter() - begun < 60
 
@@ -133,10 +131,9 @@ def test_a_worker_that_dies_between_two_chunks_tells_nobody_twice(app, api, memb
     assert sorted(row["user_id"] for row in rows("SELECT user_id FROM notifications")) == sorted(people)
 
 
-@pytest.mark.parametrize(("many", "limit_s"), [(10_000, 5), pytest.param(100_000, 10, marks=pytest.mark.slow)])
-def test_a_hundred_thousand_people_are_told_within_ten_seconds(app, api, fail, rows, many, limit_s):
+def test_a_hundred_thousand_people_are_told_within_ten_seconds(app, api, fail, rows):
     at = clock.now()
-    people: list[dict[str, Any]] = [{"id": clock.new_id(), "n": number, "at": at} for number in range(many)]
+    people: list[dict[str, Any]] = [{"id": clock.new_id(), "n": number, "at": at} for number in range(100_000)]
     columns = "id, email, name, role, status, created_at"
     insert = f"INSERT INTO users ({columns}) VALUES (:id, 'u' || :n || '@x.com', '', 'member', 'active', :at)"
     with unit_of_work() as session:
@@ -145,8 +142,8 @@ def test_a_hundred_thousand_people_are_told_within_ten_seconds(app, api, fail, r
     begun = time.perf_counter()
     telling.tell_all()
     spent = time.perf_counter() - begun
-    assert rows("SELECT count(*) AS n FROM notifications")[0]["n"] == many
-    assert spent < limit_s, f"{spent:.1f} s"
+    assert rows("SELECT count(*) AS n FROM notifications")[0]["n"] == 100_000
+    assert spent < 10, f"{spent:.1f} s"
 
 
 def test_the_database_session_is_clean_afterwards(app, api, member, fail, drain):

@@ -188,8 +188,8 @@ def racing_demotions(app: Any, rounds: int) -> None:
         assert set(codes) <= {200, 403, 409}, codes
 
 
-def test_100_racing_demotions_leave_an_owner(either_app):
-    racing_demotions(either_app, 10)
+def test_200_racing_demotions_leave_an_owner(either_app):
+    racing_demotions(either_app, 20)
 
 
 @pytest.mark.slow
