@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from pilothouse.sdk import (
     FINAL,
@@ -33,6 +33,15 @@ from pilothouse_executions.models import Execution, ExecutionCommand, Workflow
 MOST_LOST = 500  # executions that one sweep marks: bounds its transaction
 REPEATED_FOR = 10 * MINUTE  # longer, and a program that did not heed a cancel never will
 TOPIC = "executions"
+_WAITING_COMMANDS = (  # built once: every report asks for it, and building it costs more than running it
+    select(ExecutionCommand.id, ExecutionCommand.execution_id, ExecutionCommand.command)
+    .where(
+        ExecutionCommand.token_id == bindparam("token_id"),
+        ExecutionCommand.delivered_at.is_(None),
+        ExecutionCommand.created_at > bindparam("since"),
+    )
+    .order_by(ExecutionCommand.created_at)
+)
 
 
 def cancel(execution_id: str, reason: str, principal: Principal) -> Execution:
@@ -64,16 +73,8 @@ def deliver_commands(token_id: str) -> Sequence[Command] | None:
     Several processes may share a token, and an answer may get lost: a cancel is repeated until its execution reports an
     end, for ten minutes at most. A rerun, which any of them can carry out, is handed over once.
     """
-    waiting = (
-        ExecutionCommand.token_id == token_id,
-        ExecutionCommand.delivered_at.is_(None),
-        ExecutionCommand.created_at > now() - REPEATED_FOR,
-    )
-    found = db.session().execute(
-        select(ExecutionCommand.id, ExecutionCommand.execution_id, ExecutionCommand.command)
-        .where(*waiting)
-        .order_by(ExecutionCommand.created_at)
-    )
+    given = {"token_id": token_id, "since": now() - REPEATED_FOR}
+    found = db.session().connection().execute(_WAITING_COMMANDS, given)
     commands = found.all()
     reruns = [row.id for row in commands if row.command == "rerun"]
     if reruns:
