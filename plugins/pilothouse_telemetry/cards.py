@@ -176,12 +176,13 @@ def _duration_parts(answer: Answer, before: Answer | None, *, enough: bool) -> _
 def _spend_parts(answer: Answer, before: Answer | None, calls: int) -> _Part:
     spent, spent_before = _totals(answer), None if before is None else _totals(before)
     total, priced = sum(spent), _observed(answer)
+    known = total if priced or not calls else None  # unknown is not free
     words = f"{formats.money(total)} for {formats.count(priced)} model calls"
     if calls > priced:
         words += f"; {formats.count(calls - priced)} more have no price and are not in it"
     series = [Series("Spend", spent, "bar", "c3"), *_dash(spent_before)]
     return _Part(
-        [Figure("Spend", total, None if spent_before is None else sum(spent_before), "money", spent)],
+        [Figure("Spend", known, None if spent_before is None else sum(spent_before), "money", spent)],
         [Card(Chart("Spend", series, (), "money", rows=CALLS), words, (("measure", SPEND),))],
     )
 

@@ -138,7 +138,7 @@ def _overview() -> dict[str, Any]:
         "range": range_, "by": by, "found": found, "chart": _chart(found, interval, zone),
         "lines": list(_lines(found)), "more": max(0, len(found.lines) - LINES), "unpriced": unpriced,
         "previous": found.usage.previous, "totals": found.usage.totals, "spark": _spark(found),
-        "each": _per(found.usage.totals.cost_nano, found.executions), "tightest": _tightest(),
+        "each": _per(found.usage.totals.cost, found.executions), "tightest": _tightest(),
         "recommendations": [(KINDS[r.kind], api.recommendation_record(r), r.saving_nano) for r in recommending.current()],
         "first_use": not found.usage.totals.calls and not found.usage.previous.calls and range_ == RANGE,
     }  # fmt: skip
@@ -227,8 +227,8 @@ def _spark(found: Overview) -> list[int]:
     return [line.total_tokens for _, line in found.usage.series]
 
 
-def _per(cost: int, number: int) -> float | None:
-    return cost / number if number else None
+def _per(cost: int | None, number: int) -> float | None:
+    return cost / number if number and cost is not None else None
 
 
 def _tightest() -> Any:

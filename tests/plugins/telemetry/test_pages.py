@@ -134,6 +134,17 @@ def test_a_table_sorts_by_any_column_either_way(browser):
     assert 'aria-sort="ascending"' in page(browser, sort="-spend_usd")
 
 
+def test_spend_that_nobody_knows_is_no_zero(browser):
+    from pilothouse.measures import Deltas
+
+    count_runs((NOON, "w", "succeeded"))
+    with unit_of_work() as session:
+        deltas = Deltas()
+        deltas.add("tokens.prompt", NOON, ("mystery", "w", "robot"), total=10)
+        deltas.write(session.connection())
+    assert re.search(r">Spend</span><span class=\"value\">\u2013<", page(browser))
+
+
 def test_models_show_what_they_cost_and_what_has_no_price(browser):
     count_runs((NOON, "w", "succeeded"), cost=3_000_000_000)
     with unit_of_work() as session:

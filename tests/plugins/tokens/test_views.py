@@ -48,6 +48,13 @@ def test_the_overview_shows_spend_and_who_spends_it(api, admin, usage):
     assert "No workflow" in words(admin.get("/tokens/?by=workflow"))
 
 
+def test_what_is_unpriced_is_never_shown_as_free(api, admin, usage):
+    run = {"type": "execution", "id": "run-1", "workflow": "nightly", "status": "succeeded", "started_at": now()}
+    api.send(run, usage("u1", model="house/llama 3", execution_id="run-1"))
+    assert "Cost per execution \u2013 1 execution " in words(admin.get("/tokens/"))
+    assert "$0" not in words(admin.get("/tokens/")).partition("Spend by day")[0]
+
+
 def test_what_is_unpriced_is_said_and_leads_to_the_form(api, admin, as_role, usage):
     api.send(usage("u1", model="house/llama 3"), usage("u2"))
     page = admin.get("/tokens/")
