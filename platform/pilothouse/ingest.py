@@ -220,6 +220,7 @@ class _Transaction:
         self.topics: tuple[str, ...] = ()
 
     def record(self, entries: list[_Entry]) -> None:
+        """Record a group type by type in the fixed order, after every owner has prepared."""
         entries = [*entries, *(e for entry in entries if (e := _inline_error(entry)) is not None)]
         entries.sort(key=lambda entry: self._ingest.place(type(entry.signal)))
         groups = [(kind, list(group)) for kind, group in groupby(entries, key=lambda entry: type(entry.signal))]
