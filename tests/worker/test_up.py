@@ -97,15 +97,20 @@ def test_it_stops_cleanly_and_starts_again_with_its_data(up: Up) -> None:
 
 
 def test_a_kill_of_the_supervisor_leaves_no_process(up: Up) -> None:
+    up.stop()
     again = Up(up.folder, up.port)
-    pids = again.all_pids()
-    again.process.kill()
-    again.process.wait(5)
-    assert eventually(lambda: not any(_runs(pid) for pid in pids), 10)
-
-
-def _runs(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        children = psutil.Process(again.process.pid).children(recursive=True)
+        again.process.kill()
+        again.process.wait(5)
+        eventually(lambda: not any(_runs(child) for child in children), 30)
+        assert [child.cmdline() for child in children if _runs(child)] == []
+    finally:
+        again.process.kill()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
