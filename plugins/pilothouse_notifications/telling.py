@@ -143,11 +143,12 @@ def _tell(telling: _Telling, people: list[str]) -> int:
     notice, category = telling.notice, telling.category
     choices = preferences.of_people(people, (category.name, category.group))
     plain = Choices()
-    in_app = [person for person in people if choices.get(person, plain).wants(category, "in_app")]
+    by_default = plain.wants(category, "in_app")
+    in_app = [one for one in people if (choices[one].wants(category, "in_app") if one in choices else by_default)]
     folded = _fold(telling, people)
-    at = now()
+    notice_id, group, count, at = notice.id, category.group, notice.count, now()
     copies = {person: new_id() for person in in_app if person not in folded}
-    rows = [(copy, notice.id, person, category.group, notice.count, at) for person, copy in copies.items()]
+    rows = [(copy, notice_id, person, group, count, at) for person, copy in copies.items()]
     connection = db.session().connection()
     Bulk(cast("Table", Notification.__table__), PLACES, ignore_conflicts=True).insert(connection, rows)
     ways = _mails(telling, people, choices, copies) + _muted(telling, choices)
@@ -178,16 +179,22 @@ def _mails(
     telling: _Telling, people: Sequence[str], choices: dict[str, Choices], copies: dict[str, str]
 ) -> list[tuple[Any, ...]]:
     """Return deliveries for those who want mail; nobody gets one for what they had a mail of within the hour."""
-    notice, plain = telling.notice, Choices()
-    mailed = _mailed(telling, people)
-    wanting = [person for person in people if choices.get(person, plain).wants(telling.category, "email")]
+    notice, category, at = telling.notice, telling.category, now()
+    mailed, urgent = _mailed(telling, people), notice.urgent
+    usual = _mail_slot(Choices(), category, at, urgent=urgent)  # of nearly everybody: it is worked out once
+    notice_id, count = notice.id, notice.count
     ways = []
-    for person in wanting:
-        if person in mailed:
-            continue
-        due_at, waits = choices.get(person, plain).mail_at(now(), urgent=notice.urgent)
-        ways.append(_way(notice, MAIL, person, copies.get(person), status=HELD, error=waits, due_at=due_at))
+    for person in people:
+        slot = _mail_slot(choices[person], category, at, urgent=urgent) if person in choices else usual
+        if slot is not None and person not in mailed:
+            due_at, waits = slot
+            ways.append((new_id(), notice_id, MAIL, person, copies.get(person), HELD, 0, waits, count, due_at, at, at))
     return ways
+
+
+def _mail_slot(chosen: Choices, category: NotificationCategory, at: int, *, urgent: bool) -> tuple[int, str | None] | None:
+    """Return when a mail may go and what it waits for until then; None for somebody who wants none."""
+    return chosen.mail_at(at, urgent=urgent) if chosen.wants(category, "email") else None
 
 
 def _mailed(telling: _Telling, people: Sequence[str]) -> set[str]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import bench_otlp, gateway, ingest, lists, pages, postgres, start, trends
+from tests.bench import bench_otlp, gateway, ingest, lists, notices, pages, postgres, start, trends
 from tests.bench.figures import Figure, print_table
 
 BENCHES: dict[str, Callable[[int], list[Figure]]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[int], list[Figure]]] = {
     "P5": lists.list_pages,
     "P6": trends.ninety_days,
     "P7": pages.console_pages,
+    "P8": notices.fan_out,
     "P9": gateway.overhead,
     "P10": start.start_and_memory,
     "P12": pages.open_console,

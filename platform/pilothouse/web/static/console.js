@@ -262,17 +262,18 @@
     finally { clearTimeout(slow); }
   };
   bell?.addEventListener("toggle", () => bell.open && fillBell());
-  let bellTag = "", bellWait = S;
+  const BELL = .7 * S; /* so that a toast comes within a second of its event, the way through the worker included */
+  let bellTag = "", bellWait = BELL;
   const watchBell = async () => {
     if (!doc.hidden) try {
       const a = await fetch(bell.dataset.url, { headers: { "X-Ph-Fragment": "unread", ...(bellTag && { "If-None-Match": bellTag }) }, cache: "no-store" });
       if (gone(a)) return;
       if (a.ok) { bellTag = a.headers.get("ETag") || ""; meta(JSON.parse(a.headers.get("X-Ph-Meta") || "{}")); }
-      bellWait = a.ok || a.status === 304 ? S : Math.min(60 * S, bellWait * 2);
+      bellWait = a.ok || a.status === 304 ? BELL : Math.min(60 * S, bellWait * 2);
     } catch { bellWait = Math.min(60 * S, bellWait * 2); }
     setTimeout(watchBell, bellWait);
   };
-  if (bell) setTimeout(watchBell, S);
+  if (bell) setTimeout(watchBell, BELL);
   /* opening a notice marks it as read, by POST: a browser that fetches ahead must not */
   const opened = ev => { const a = ev.target.closest?.("a[data-read]"); if (a) navigator.sendBeacon(a.dataset.read, new URLSearchParams({ csrf_token: csrf() })); };
   doc.addEventListener("click", opened); doc.addEventListener("auxclick", opened);
