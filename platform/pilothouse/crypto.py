@@ -13,7 +13,9 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 import stat
+import subprocess
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ KEY_BYTES = 32  # AES-256
 NONCE_BYTES = 12  # what GCM is specified for
 TAG_BYTES = 16
 MASTER_FILE = "master.keys"
+COMMAND_S = 10.0
 OTHERS_MAY_READ = 0o077
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -69,10 +72,12 @@ class Keyring:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Keyring:
-        """Make the keyring from PILOTHOUSE_MASTER_KEYS, or from `<data>/master.keys` where that is empty."""
-        named = settings["PILOTHOUSE_MASTER_KEYS"]
+        """Make the keyring from PILOTHOUSE_MASTER_KEYS, from what a command prints, or from `<data>/master.keys`."""
+        named, command = settings["PILOTHOUSE_MASTER_KEYS"], settings["PILOTHOUSE_MASTER_KEYS_COMMAND"]
         if named:
             return cls(lambda: _decode_all(named, "PILOTHOUSE_MASTER_KEYS"))
+        if command:
+            return cls(lambda: ask_for_master_keys(command))
         path = settings.data_dir / MASTER_FILE
         return cls(lambda: read_master_keys(path))
 
@@ -163,6 +168,17 @@ def read_master_keys(path: Path) -> list[bytes]:
     if mode & OTHERS_MAY_READ:
         raise VaultSealed(f"Others may read the master key file (mode {mode:04o}): chmod 600 it.")
     return _decode_all(lines, "The master key file")
+
+
+def ask_for_master_keys(command: str) -> list[bytes]:
+    """Run a command, not in a shell, and read the keys that it prints. Raises VaultSealed; what it said is shown nowhere."""
+    try:
+        asked = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=COMMAND_S, check=True)
+    except subprocess.CalledProcessError as fault:
+        raise VaultSealed(f"The command for the master keys failed (exit status {fault.returncode}).") from None
+    except (OSError, ValueError, subprocess.TimeoutExpired) as fault:
+        raise VaultSealed(f"The command for the master keys could not be run: {type(fault).__name__}.") from None
+    return _decode_all(asked.stdout.split(), "The command for the master keys")
 
 
 def add_master_key(path: Path) -> str:

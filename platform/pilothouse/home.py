@@ -57,7 +57,8 @@ def make(settings: Settings) -> None:
             folder.chmod(PRIVATE_FOLDER)
         if not settings.values["PILOTHOUSE_SECRET_KEY"] and not (data_dir / SECRET_FILE).exists():
             _write_private(data_dir / SECRET_FILE, secrets.token_hex(32))
-        if not settings.values["PILOTHOUSE_MASTER_KEYS"] and not (data_dir / MASTER_FILE).exists():
+        elsewhere = settings.values["PILOTHOUSE_MASTER_KEYS"] or settings.values["PILOTHOUSE_MASTER_KEYS_COMMAND"]
+        if not elsewhere and not (data_dir / MASTER_FILE).exists():
             add_master_key(data_dir / MASTER_FILE)
     except OSError as fault:
         raise SettingsError(f"PILOTHOUSE_DATA_DIR {data_dir} cannot be used: {fault.strerror or fault}") from fault

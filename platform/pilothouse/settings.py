@@ -159,6 +159,8 @@ CORE_SETTINGS = (
             "Signs cookies and CSRF tokens; made by `pilothouse up`, required elsewhere", secret=True),
     Setting("PILOTHOUSE_MASTER_KEYS", master_keys, (),
             "Master keys of the vault, newest first, each 32 bytes in base64; made by `pilothouse up`", secret=True),
+    Setting("PILOTHOUSE_MASTER_KEYS_COMMAND", text, None,
+            "A command that prints the master keys, newest first, where a secret store or a key service keeps them"),
     Setting("PILOTHOUSE_BASE_URL", url("http", "https"), "http://127.0.0.1:8080",
             "The address that links in mails and pages start with"),
     Setting("PILOTHOUSE_SMTP_URL", url("smtp", "smtps", "smtp+starttls"), None,

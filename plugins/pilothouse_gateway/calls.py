@@ -27,10 +27,11 @@ class Used(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """A key that the provider refused, and with which status."""
+    """A secret of a key that the provider refused, and with which status; `name` tells a key's secrets apart."""
 
     key_id: str
     status: int
+    name: str = ""
 
 
 class Call(msgspec.Struct, kw_only=True, omit_defaults=True):

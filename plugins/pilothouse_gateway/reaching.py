@@ -83,7 +83,7 @@ class Reach:
             if reached.answer.status not in REFUSED:
                 return reached
             self.give_back()
-            self.call.tried.append(Tried(credential.key_id, reached.answer.status))
+            self.call.tried.append(Tried(credential.key_id, reached.answer.status, credential.name))
             refusals.append(reached)
         limited = next((one for one in reversed(refusals) if one.answer.status == LIMITED), None)
         if limited is not None:
@@ -97,7 +97,7 @@ class Reach:
             self.reservation, self.call.usage_id = None, self.call.id
 
     def _credential(self) -> Credential | None:
-        passed_over = frozenset(one.key_id for one in self.call.tried)
+        passed_over = frozenset(one.name for one in self.call.tried)
         wanted = {"service": self.door.service, "label": self.label, "principal": self.principal, "passed_over": passed_over}
         found: Credential | None = self.remembered.get(
             ("credential", *wanted.values()),
@@ -105,7 +105,7 @@ class Reach:
             worth=lambda one: one is not None,
         )
         # a plugin that knows nothing of `passed_over` offers the same key again
-        return None if found is None or found.key_id in passed_over else found
+        return None if found is None or found.name in passed_over else found
 
     def _reserve(self, credential: Credential) -> None:
         call = self.call

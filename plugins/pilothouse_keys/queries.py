@@ -14,7 +14,7 @@ from pilothouse_keys.models import ProviderKey
 USAGE = {"prompt_tokens": "token_callers.prompt", "completion_tokens": "token_callers.completion"}
 COST = "token_callers.cost_usd"
 _USABLE = """
-SELECT id, version, sealed, base_url FROM provider_keys
+SELECT id, version, sealed, base_url, CASE WHEN previous_until > :now THEN previous END FROM provider_keys
 WHERE service = :service AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now){named}
 ORDER BY created_at DESC, id DESC
 """
@@ -27,6 +27,7 @@ class UsableKey(NamedTuple):
     version: int
     sealed: str
     base_url: str | None
+    previous: str | None  # sealed, and only while it stays usable after a rotation
 
 
 def page(limit: int, after: tuple[int, str] | None = None, *, service: str | None = None) -> list[ProviderKey]:

@@ -85,6 +85,7 @@ def change(key_id: str, changes: Mapping[str, Any], principal: Principal, secret
         if changes["base_url"] is not None:
             check_target(changes["base_url"])
         key.base_url = _trimmed(changes["base_url"])
+        key.previous, key.previous_until = None, None  # nobody showed that they know the old secret
     if "name" in changes:
         key.name = changes["name"]
     if "expires_at" in changes:
@@ -137,11 +138,18 @@ def delete(key_id: str, principal: Principal) -> None:
 
 
 def open_newest(service: str, label: str | None, passed_over: frozenset[str] = frozenset()) -> Credential | None:
-    """Open the newest usable key of a service for one call, or the one that `label` names; None where there is none."""
+    """Open the newest usable key of a service for one call, or the one that `label` names; None where there is none.
+
+    A key that was rotated and whose new secret is refused is offered with its old one, while that is to stay usable.
+    """
+    keyring = runtime().keyring
     for key in queries.usable(service, label):
-        if key.id in passed_over:
-            continue
-        return Credential(key.id, runtime().keyring.unseal(key.sealed, _place(key)), key.base_url)
+        if key.id not in passed_over:
+            return Credential(key.id, keyring.unseal(key.sealed, _place(key)), key.base_url)
+        before = f"{key.id}:{key.version - 1}"
+        if key.previous is not None and before not in passed_over:
+            secret = keyring.unseal(key.previous, Place(TABLE, key.id, FIELD, key.version - 1))
+            return Credential(key.id, secret, key.base_url, before)
     return None
 
 

@@ -174,6 +174,22 @@ def test_keys_come_from_the_setting_or_from_the_data_folder(tmp_path) -> None:
     assert by_file.newest != by_name.newest
 
 
+def test_keys_come_from_a_command(tmp_path) -> None:
+    environ = {"PILOTHOUSE_DATA_DIR": str(tmp_path), "PILOTHOUSE_SECRET_KEY": "x" * 32}
+    (tmp_path / "kept").write_text(f"{new_master_key()}\n{new_master_key()}\n")
+    asked = {**environ, "PILOTHOUSE_MASTER_KEYS_COMMAND": f"cat '{tmp_path}/kept'"}
+    found = Keyring.from_settings(read_settings(asked))
+    assert found.unseal(found.seal("sk-live-1", PLACE), PLACE) == "sk-live-1"
+    assert repr(found).startswith("Keyring(2 keys")
+
+
+@pytest.mark.parametrize("command", ["false", "echo nonsense", "/no/such/program", "'", "true"])
+def test_a_command_that_prints_no_keys_seals_the_vault(tmp_path, command: str) -> None:
+    environ = {"PILOTHOUSE_DATA_DIR": str(tmp_path), "PILOTHOUSE_SECRET_KEY": "x" * 32}
+    ring = Keyring.from_settings(read_settings({**environ, "PILOTHOUSE_MASTER_KEYS_COMMAND": command}))
+    assert "command for the master keys" in (ring.sealed or "")
+
+
 def test_a_keyring_never_shows_its_keys() -> None:
     key = master_key()
     assert repr(ring(key)) == "Keyring(1 keys, sealed=None)"

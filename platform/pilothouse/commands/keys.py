@@ -28,6 +28,8 @@ def _rotate_master() -> None:
     from pilothouse.db import unit_of_work
     from pilothouse.runtime import runtime
 
+    if runtime().settings["PILOTHOUSE_MASTER_KEYS_COMMAND"] and not os.environ.get("PILOTHOUSE_MASTER_KEYS"):
+        raise Conflict("the master keys come from PILOTHOUSE_MASTER_KEYS_COMMAND: let it print a new key before the others")
     if os.environ.get("PILOTHOUSE_MASTER_KEYS"):
         raise Conflict(
             "PILOTHOUSE_MASTER_KEYS is set: put a new key (openssl rand -base64 32) before the others there and restart"

@@ -111,7 +111,8 @@ class Recorder:
 
     The recorder with `owner=True` decides what is new: it gets every signal of the type and says which were
     duplicates; the others get only the new ones, so that they can count without a table of ids. `prepare` of every
-    recorder runs before any `record`: there parents are made that others point at.
+    recorder runs before any `record`: there parents are made that others point at. Write through the batch alone, so
+    that a rollback undoes it all: where a plugin fails, the transaction is rolled back and recorded a second time.
     """
 
     signal: type[Signal]
@@ -399,11 +400,20 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A secret out of the vault for one use; never logged, never stored."""
+    """A secret out of the vault for one use; never logged, never stored.
+
+    `attempt` is how `passed_over` names it where a key has several secrets; its key's id if left out.
+    """
 
     key_id: str
     secret: str
     base_url: str | None = None
+    attempt: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is passed over once the service has refused this secret."""
+        return self.attempt or self.key_id
 
 
 @dataclass(frozen=True, slots=True)

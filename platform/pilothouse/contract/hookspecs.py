@@ -247,7 +247,7 @@ def pilothouse_credential(
 ) -> c.Credential | None:
     """Return the secret for a service ("openai"), by label where one is asked for, that this principal may use.
 
-    `passed_over` are the ids of keys that the service has just refused: the next one is wanted.
+    `passed_over` are the names of credentials that the service has just refused: the next one is wanted.
 
     Example: `return vault.open_newest(service, label, passed_over)`
     """

@@ -51,6 +51,21 @@ def test_the_next_key_is_taken_where_one_is_refused_or_limited(pair, provider, s
     assert told["refused_keys"] == [{"key_id": by_name["new"], "status": status}]
 
 
+def test_the_old_secret_works_on_for_the_overlap_of_a_rotation(gates, provider):
+    gate = gates(keys=False)
+    key = add_key(gate, "openai", OLD)
+    gate.api.post(f"/api/keys/{key}/rotate", json={"secret": NEW, "grace_seconds": 3600})
+    create(gate)
+    provider.keys[NEW] = 401  # not yet known at the provider
+    create(gate)
+    assert keys_of(provider) == [NEW, NEW, OLD]
+    assert [one["key_id"] for one in gate.calls()] == [key, key]
+    gate.api.post(f"/api/keys/{key}/rotate", json={"secret": NEW, "grace_seconds": 0})
+    with pytest.raises(openai.APIStatusError) as refusal:
+        create(gate)
+    assert (refusal.value.status_code, keys_of(provider)[3:]) == (424, [NEW])
+
+
 def test_where_every_key_is_limited_the_provider_s_own_answer_says_when_to_come_back(pair, provider):
     provider.keys |= {NEW: 429, OLD: 429}
     with pytest.raises(openai.RateLimitError) as refusal:

@@ -122,6 +122,24 @@ def test_a_rotation_keeps_the_id_and_opens_the_new_secret(api, key):
     assert abs(stored(key["id"]).previous_until - (now() + HOUR)) < 10_000
 
 
+def test_the_old_secret_is_offered_after_the_new_one_until_its_time_is_over(api, key):
+    api.post(f"/api/keys/{key['id']}/rotate", json={"secret": "sk-second-0123456789", "grace_seconds": 3600})
+    second = service.open_newest("openai", None)
+    first = service.open_newest("openai", None, frozenset({second.name}))
+    assert (first.secret, first.key_id) == (SECRET, key["id"])
+    assert service.open_newest("openai", None, frozenset({second.name, first.name})) is None
+    with unit_of_work() as session:
+        session.get(ProviderKey, key["id"]).previous_until = now() - 1
+    assert service.open_newest("openai", None, frozenset({second.name})) is None
+
+
+def test_an_old_secret_follows_to_no_new_destination(api, key):
+    api.post(f"/api/keys/{key['id']}/rotate", json={"secret": "sk-second-0123456789", "grace_seconds": 3600})
+    change = {"base_url": "https://example.com/v1", "secret": "sk-second-0123456789"}
+    assert api.patch(f"/api/keys/{key['id']}", json=change).status_code == 200
+    assert service.open_newest("openai", None, frozenset({key["id"]})) is None
+
+
 def test_the_newest_usable_key_is_opened_or_the_one_named(api, key):
     api.post("/api/keys", json={**NEW, "name": "newer", "secret": "sk-newer-0123456789"})
     assert service.open_newest("openai", None).secret == "sk-newer-0123456789"
@@ -141,12 +159,29 @@ def test_a_deleted_key_is_gone(api, key):
     assert api.get(f"/api/keys/{key['id']}").status_code == 404
 
 
-def test_swapped_and_changed_ciphertexts_are_refused(api, key):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda mine, other: other,
+        lambda mine, other: mine[:-1],
+        lambda mine, other: mine[: len(mine) // 2],
+        lambda mine, other: mine[:-2] + ("A" if mine[-2] != "A" else "B") + mine[-1],
+        lambda mine, other: ".".join((*mine.split(".")[:3], other.split(".")[3])),
+        lambda mine, other: ".".join((*other.split(".")[:3], mine.split(".")[3])),
+        lambda mine, other: "",
+    ],
+    ids=["swapped", "cut", "halved", "flipped", "body of another", "data key of another", "emptied"],
+)
+def test_swapped_cut_and_flipped_ciphertexts_are_refused(api, key, spoil):
     other = api.post("/api/keys", json={**NEW, "name": "other"}).json
     with unit_of_work() as session:
-        session.get(ProviderKey, key["id"]).sealed = session.get(ProviderKey, other["id"]).sealed
+        mine = session.get(ProviderKey, key["id"])
+        mine.sealed = spoil(mine.sealed, session.get(ProviderKey, other["id"]).sealed)
     with pytest.raises(VaultIntegrity):
         service.open_newest("openai", key["id"])
+    answer = api.post(f"/api/keys/{key['id']}/validate")
+    assert answer.json["type"].endswith("/vault_integrity")
+    assert service.open_newest("openai", other["id"]).secret == SECRET
 
 
 def test_a_key_that_expires_soon_is_told_of_once_a_notice(api, key):
