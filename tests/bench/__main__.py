@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import bench_otlp, gateway, ingest, lists, notices, pages, postgres, start, trends
+from tests.bench import bench_otlp, gateway, ingest, lists, notices, pages, postgres, start, trends, vault
 from tests.bench.figures import Figure, print_table
 
 BENCHES: dict[str, Callable[[int], list[Figure]]] = {
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[int], list[Figure]]] = {
     "P10": start.start_and_memory,
     "P12": pages.open_console,
     "P13": ingest.stored_bytes,
+    "V1": vault.rewrapping,
 }
 
 

@@ -1,0 +1,95 @@
+"""Rotating the master key with the real command, killed at random moments: no secret is ever out of reach."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from pilothouse import clock
+from pilothouse.crypto import MASTER_FILE, Place, add_master_key
+from pilothouse.db import db, unit_of_work
+from pilothouse.runtime import runtime
+from pilothouse.testing import environment, let_go, make_app
+from pilothouse_keys.models import ProviderKey
+from pilothouse_keys.service import FIELD, TABLE
+
+START_S = 1.0  # until the command has read its settings; what is killed before that has done nothing
+ENDS_S = 60
+
+
+@pytest.fixture
+def file_app(migrated: Path, tmp_path: Path) -> Iterator[Flask]:
+    """Keep the master keys in a file, where they can be rotated."""
+    shutil.copy(migrated, tmp_path / "pilothouse.db")
+    add_master_key(tmp_path / MASTER_FILE)
+    environ = {name: value for name, value in environment(tmp_path).items() if name != "PILOTHOUSE_MASTER_KEYS"}
+    app = make_app(environ)
+    with app.app_context():
+        yield app
+    let_go(app)
+
+
+def secret_of(number: int) -> str:
+    return f"sk-rewrapped-{number:06}"
+
+
+def add_keys(count: int) -> None:
+    keyring, at = runtime().keyring, clock.now()
+    with unit_of_work() as session:
+        for number in range(count):
+            key = ProviderKey(
+                id=f"key-{number:06}", user_id=None, name="n", service="openai", base_url=None, version=2, sealed="", previous=None,
+                previous_until=None, last4="0000", fingerprint="f", usage_count=0, created_at=at,
+            )  # fmt: skip
+            key.sealed = keyring.seal(secret_of(number), Place(TABLE, key.id, FIELD, 2))
+            key.previous = keyring.seal(secret_of(number) + "-old", Place(TABLE, key.id, FIELD, 1))
+            session.add(key)
+
+
+def rotate(folder: Path) -> subprocess.Popen[bytes]:
+    environ = {name: value for name, value in environment(folder).items() if name != "PILOTHOUSE_MASTER_KEYS"}
+    command = [sys.executable, "-m", "pilothouse", "keys", "rotate-master"]
+    return subprocess.Popen(command, env={**os.environ, **environ}, stdout=subprocess.DEVNULL)
+
+
+def opened() -> list[tuple[str, str]]:
+    db.session.rollback()
+    keyring = runtime().keyring
+    rows = db.session.execute(select(ProviderKey.id, ProviderKey.sealed, ProviderKey.previous).order_by(ProviderKey.id))
+    return [
+        (keyring.unseal(sealed, Place(TABLE, key, FIELD, 2)), keyring.unseal(previous, Place(TABLE, key, FIELD, 1)))
+        for key, sealed, previous in rows
+    ]  # fmt: skip
+
+
+def newest_only() -> bool:
+    db.session.rollback()
+    keyring = runtime().keyring
+    keyring.reload()
+    rows = db.session.execute(select(ProviderKey.sealed, ProviderKey.previous))
+    return {keyring.wrapped_by(text) for row in rows for text in row} == {keyring.newest}
+
+
+@pytest.mark.parametrize(("kills", "keys"), [(4, 1_500), pytest.param(50, 10_000, marks=[pytest.mark.kill, pytest.mark.slow])])
+def test_a_rotation_that_is_killed_leaves_every_secret_readable(file_app: Flask, tmp_path: Path, kills: int, keys: int) -> None:
+    add_keys(keys)
+    wanted = [(secret_of(number), f"{secret_of(number)}-old") for number in range(keys)]
+    for _ in range(kills):
+        process = rotate(tmp_path)
+        time.sleep(random.uniform(START_S, START_S + 2))
+        process.kill()
+        process.wait(ENDS_S)
+        assert opened() == wanted
+    assert rotate(tmp_path).wait(ENDS_S) == 0
+    assert newest_only()
+    assert opened() == wanted
