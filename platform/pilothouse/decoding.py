@@ -128,7 +128,7 @@ class SignalReader:
         """Say all that is wrong with a signal of which `first` is known, and its id where it has one."""
         try:
             value = msgspec.json.decode(part)
-        except (msgspec.DecodeError, RecursionError, OverflowError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
             # what follows the first fault cannot be read either: no JSON, too deep, or a number beyond any
             return [located(first, "")], None
         name = value.get("id") if isinstance(value, dict) else None

@@ -25,7 +25,7 @@ _NAMES = re.compile(
     r"session[_-]?token|csrf[_-]?token|credit[_-]?card|card[_-]?number|cvv|cvc|ssn)$",
     re.IGNORECASE,
 )
-# Well-known shapes of secrets inside any text.
+# Well-known shapes of secrets inside any text. None may look at a character twice from many beginnings: texts are long.
 _SHAPES = re.compile(
     r"sk-(?:ant-|proj-|live-|svcacct-)?[A-Za-z0-9_\-]{16,}"  # OpenAI, Anthropic
     r"|ph_[a-z]+_[A-Za-z0-9]{24,}"  # our own access tokens
@@ -36,10 +36,10 @@ _SHAPES = re.compile(
     r"|AIza[0-9A-Za-z_\-]{35}"  # Google
     r"|(?:sk|rk|pk)_(?:live|test)_[0-9A-Za-z]{16,}"  # Stripe
     r"|whsec_[A-Za-z0-9+/=]{20,}"
-    r"|eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}"  # JSON web tokens
+    r"|(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}"  # JSON web tokens
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
     r"|(?i:bearer)\s+[A-Za-z0-9+/=_\-.~]{12,}"
-    r"|(?i:basic)\s+(?=\S*[0-9+/=]|\S*[a-z]\S*[A-Z])[A-Za-z0-9+/=]{12,}"  # not "basic understanding"
+    r"|(?i:basic)\s+(?=[A-Za-z]*[0-9+/=]|[A-Z]*[a-z]+[A-Z])[A-Za-z0-9+/=]{12,}"  # not "basic understanding"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in a URL
 )
 # `password=...` and `"password": "..."` inside any text, such as a body that an exception quotes.

@@ -41,7 +41,7 @@ def read(body: bytes) -> Asked:
     """Read a request's body; what cannot be read asks for nothing."""
     try:
         found = msgspec.json.decode(body, type=_Body)
-    except (msgspec.DecodeError, RecursionError, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return Asked()
     options = found.stream_options if isinstance(found.stream_options, dict) else {}
     metadata = found.metadata if isinstance(found.metadata, dict) else {}
@@ -58,7 +58,7 @@ def with_usage(body: bytes) -> bytes | None:
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         options = msgspec.json.decode(fields.get("stream_options", b"null"), type=dict[str, msgspec.Raw] | None) or {}
-    except (msgspec.DecodeError, RecursionError, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     options["include_usage"] = msgspec.Raw(b"true")
     fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))

@@ -223,5 +223,5 @@ def _lines(file: int, offset: int) -> bytes:
 
 def _calls(lines: bytes) -> Iterator[Call]:
     for line in lines.splitlines():
-        with suppress(msgspec.DecodeError):  # a line that a power failure cut
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):  # a line that a power failure cut
             yield msgspec.json.decode(line, type=Call)

@@ -75,7 +75,7 @@ def of_body(body: bytes, names: Iterable[str] = ()) -> str | None:
     """Return a body's JSON, or those of its fields, as text to keep."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     if names and isinstance(found, dict):
         found = next((found[name] for name in names if name in found), None)

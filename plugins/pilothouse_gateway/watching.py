@@ -241,14 +241,14 @@ def error_of(body: bytes) -> Any:
 def _head(body: bytes) -> dict[str, Any]:
     try:
         return msgspec.structs.asdict(msgspec.json.decode(body, type=_Head))
-    except (msgspec.DecodeError, RecursionError, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return {}
 
 
 def _decode(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
 
 

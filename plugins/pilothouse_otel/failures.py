@@ -19,7 +19,10 @@ from pilothouse_otel.spans import ERROR, Attributes, Span
 from pilothouse_otel.values import cut, first_text
 
 EXCEPTION_EVENT = "exception"
-_PREFIX = re.compile(r"([A-Za-z_][\w.$]*(?:Error|Exception|Exit|Interrupt|Warning|Timeout|Failure|Iteration)\w*): ")
+# The class that a message begins with. Bounded: a message of 65,536 letters must not cost their square
+_PREFIX = re.compile(
+    r"([A-Za-z_][\w.$]{0,250}(?:Error|Exception|Exit|Interrupt|Warning|Timeout|Failure|Iteration)\w{0,50}): "
+)
 _TYPE_PART = re.compile(r"[.:/]")
 IDENTITY_CHARS = 500  # of a message: some instrumentations cut what others send whole
 FATAL = 21  # the least level of Logfire and severity number of OpenTelemetry that ends a program
@@ -111,7 +114,8 @@ def make_error(failure: Failure, span: Span, context: Context) -> Error:
 
 def error_id(trace_id: str, failure: Failure) -> str:
     """Return the id of a failure in a trace: the same for every span that tells of the same exception."""
-    message = _PREFIX.sub("", failure.message, count=1).strip()
+    named = _PREFIX.match(failure.message)
+    message = failure.message[named.end() if named is not None else 0 :].strip()
     identity = message[:IDENTITY_CHARS] or _TYPE_PART.split(failure.error_type)[-1]
     return hashlib.sha256(f"{trace_id}\0{identity}".encode()).hexdigest()[:32]
 

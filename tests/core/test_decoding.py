@@ -209,6 +209,12 @@ def test_a_bad_signal_beside_a_lone_surrogate_is_refused_alone():
     assert [rejection.index for rejection in outcome.rejected] == [1]
 
 
+def test_a_wrong_field_before_bytes_that_are_no_text_is_refused_alone():
+    items, outcome = READER.read_lines(b'{"type":"execution","id":5,"workflow":"\xff"}\n' + json.dumps(GOOD).encode())
+    assert [index for index, _ in items] == [1]
+    assert [rejection.id for rejection in outcome.rejected] == [None]
+
+
 # --- further types, checks ---
 
 

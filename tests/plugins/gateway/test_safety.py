@@ -182,7 +182,7 @@ def test_a_name_that_cannot_be_recorded_is_refused(gate, provider, name, value):
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b"[" * 5_000, b'{"model":5,"stream":"x","stream_options":[]}',
-                                  b'{"model":"m","stream":true,"stream_options":"no"}'])  # fmt: skip
+                                  b'{"model":"m","stream":true,"stream_options":"no"}', b'{"\xa9odel":"m"}'])  # fmt: skip
 def test_whatever_the_body_is_the_provider_is_who_refuses_it(gate, body):
     with gate.app.test_client() as client:
         answer = client.post(
