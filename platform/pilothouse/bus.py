@@ -6,7 +6,8 @@ takes the publisher with it. "later" ones become jobs in the same transaction, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +22,39 @@ from pilothouse.runtime import runtime
 from pilothouse.work import jobs
 
 REACT = "core.react"
+BARE = "pilothouse_bare"  # in the session's info: code of plugins runs without savepoints, see `without_savepoints`
+
+
+class Stumbled(BaseException):
+    """A plugin's code failed without a savepoint around it. No `Exception`, so that no plugin catches it on its way up."""
+
+
+@contextmanager
+def without_savepoints() -> Iterator[None]:
+    """Run plugins' code in the block without savepoints of their own; what fails raises Stumbled.
+
+    For whoever can roll back the whole transaction and do it again with them: a dozen savepoints are a third of what
+    recording one signal costs, and almost never needed.
+    """
+    info = db.session().info
+    info[BARE] = True
+    try:
+        yield
+    finally:
+        del info[BARE]
+
+
+def are_bare() -> bool:
+    """Say whether plugins' code runs without savepoints now."""
+    return BARE in db.session().info
 
 
 def publish(event: Event) -> None:
     """Tell everyone who reacts to the event. Must be called inside a unit of work."""
     session = db.session()
     registry = runtime().registry
-    for plugin, reaction in registry.reactions_to(type(event)):
+    kind = type(event)
+    for plugin, reaction in registry.reactions_to(kind):
         if not is_enabled(plugin):
             continue
         if reaction.when == "now":
@@ -36,7 +63,7 @@ def publish(event: Event) -> None:
         else:
             payload = {"reaction": reaction.name, "event": msgspec.to_builtins(event)}
             jobs.enqueue(REACT, payload, event_id=event.event_id)
-    for plugin, sink in registry.sinks_of(type(event)):
+    for plugin, sink in registry.sinks_of(kind):
         if is_enabled(plugin):
             _handover().events.append((plugin, sink, event))
 
@@ -86,6 +113,9 @@ def _react_now(plugin: str, reaction: Reaction, event: Event) -> None:
 
 def _guarded(plugin: str, what: str, handle: Callable[[Any], None], argument: Any) -> bool:
     """Run code of a plugin in a savepoint; say whether it went well. An outage of the database goes up."""
+    if are_bare():
+        _run_bare(plugin, what, handle, argument)
+        return True
     savepoint = db.session().begin_nested()
     try:
         runtime().registry.guard.call(plugin, what, _flushed, handle, argument)
@@ -96,6 +126,17 @@ def _guarded(plugin: str, what: str, handle: Callable[[Any], None], argument: An
         savepoint.rollback()
         return False
     return True
+
+
+def _run_bare(plugin: str, what: str, handle: Callable[[Any], None], argument: Any) -> None:
+    if runtime().registry.guard.doubts(plugin, what):
+        raise Stumbled
+    try:
+        _flushed(handle, argument)
+    except Exception as fault:
+        if explain(fault) is not None:
+            raise
+        raise Stumbled from fault
 
 
 def _flushed(handle: Callable[[Any], None], argument: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,10 +31,18 @@ class Changes:
         self._away_until = 0.0
         self._owes_epoch = False
         self._lock = threading.Lock()
+        self._bumps: Counter[str] = Counter()  # by this process, of each topic
+        self._recent: dict[tuple[str, ...], tuple[list[int], float, str]] = {}
 
     def bump(self, *topics: str) -> None:
         """Say that the topics changed. Never raises; takes 50 ms at most, nothing while the broker is known away."""
         self.said += 1
+        try:
+            self._write(topics)
+        finally:
+            self._bumps.update(topics)  # last: whoever reads the old revision meanwhile is not to keep it
+
+    def _write(self, topics: Sequence[str]) -> None:
         if not topics or self._client is None:
             return
         if self._is_away():
@@ -57,6 +66,20 @@ class Changes:
             self._went_away()
             return None
         return ".".join(value[-12:].decode() for value in values)  # a UUIDv7's random end
+
+    def recent(self, *topics: str, within_s: float) -> str | None:
+        """Return the topics' revision, asking the broker once in so many seconds.
+
+        What other processes changed is seen that late, what this one changed at once.
+        """
+        bumps = [self._bumps[topic] for topic in topics]
+        kept = self._recent.get(topics)
+        if kept is not None and kept[0] == bumps and time.monotonic() < kept[1]:
+            return kept[2]
+        revision = self.revision(*topics)
+        if revision is not None:
+            self._recent[topics] = (bumps, time.monotonic() + within_s, revision)
+        return revision
 
     def _read(self, client: redis.Redis, keys: Sequence[str]) -> list[bytes]:
         values: list[Any] = client.mget(keys)

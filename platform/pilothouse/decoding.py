@@ -6,6 +6,7 @@ good one with it, and all its wrong fields are named.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -103,7 +104,7 @@ class SignalReader:
         _check_number(len(parts))
         items, outcome = [], Outcome()
         for index, part in enumerate(parts):
-            signal, errors, name = self._read_one(part, dirty=dirty)
+            signal, errors, name = self._read_one(part, dirty=dirty and needs_cleaning(part))
             if signal is not None and not errors:
                 items.append((index, signal))
             else:
@@ -148,14 +149,20 @@ class SignalReader:
 
 def check_signal(signal: Any) -> list[FieldError]:
     """Check what types alone do not say: free objects are objects, parts of a usage fit its whole."""
-    kind = type(signal)
+    kind: type[Signal] = type(signal)
     if kind is TokenUsage:
         return [FieldError(name, message) for name, message in check_usage(signal)]
-    loose = [name for name in OBJECTS if not _is_object(getattr(signal, name, NOTHING))]
-    errors = [FieldError(name, "must be an object") for name in loose]
+    errors = [
+        FieldError(name, "must be an object") for name in _objects_of(kind) if not _is_object(getattr(signal, name))
+    ]
     if kind is Execution and signal.error is not None and not _is_object(signal.error.attributes):
         errors.append(FieldError("error.attributes", "must be an object"))
     return errors
+
+
+@functools.cache
+def _objects_of(kind: type[Signal]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name in OBJECTS)
 
 
 def _is_object(value: msgspec.Raw) -> bool:

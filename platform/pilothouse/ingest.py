@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ LONGEST_ID = 128
 REFUSALS = frozenset({400, 413, 415, 422})  # of a whole request, for what is in it: neither outages nor limits
 _PLACES = re.compile(r"\[\d+\]")
 MOST_SPLITS = 32  # halvings of failing groups in one transaction: enough for two or three signals that break a recorder
+GATHER_S = 0.003  # what a commit costs: the longest that the first of a group waits for the others
+CAREFUL_S = 60.0  # how long every plugin's code runs in a savepoint after some failed without one
 GROUP_LIMIT = 5_000  # signals that share one commit; more would keep the first caller waiting
 
 
@@ -84,8 +87,11 @@ class Ingest:
             recorders.sort(key=lambda pair: not pair[1].owner)  # stable: the owner first, then by `requires`
         self._sinks: list[tuple[str, ArrivalSink]] = registry.all("arrival_sinks")
         self._waiting: list[_Job] = []
+        self._expected = 1  # how many requests came together the last time
         self._queue_lock = threading.Lock()
+        self._together = threading.Condition(self._queue_lock)
         self._commit_lock = threading.Lock()
+        self._careful_until = 0.0
 
     def submit(self, items: Iterable[tuple[int, Signal]], source: Source, outcome: Outcome | None = None) -> Outcome:
         """Store signals and return once they are committed.
@@ -102,6 +108,8 @@ class Ingest:
         else:
             with self._queue_lock:
                 self._waiting.append(job)
+                if len(self._waiting) >= self._expected:
+                    self._together.notify()
             with self._commit_lock:
                 while not job.done:
                     self._work_off(self._take())
@@ -118,7 +126,10 @@ class Ingest:
                     job.fault, job.done = StoreAway("The recording was broken off. Send it again.", retry_after=1), True
 
     def _take(self) -> list[_Job]:
+        """Return the next group. Clients that were answered together come back together: a moment is given to them."""
         with self._queue_lock:
+            self._together.wait_for(lambda: len(self._waiting) >= self._expected, GATHER_S)
+            self._expected = max(len(self._waiting), 1)
             size, count = 0, 0
             while count < len(self._waiting) and (count == 0 or size + len(self._waiting[count].items) <= GROUP_LIMIT):
                 size += len(self._waiting[count].items)
@@ -145,6 +156,16 @@ class Ingest:
             job.done = True
 
     def _record(self, group: list[_Job]) -> list[Outcome]:
+        if in_unit_of_work() or time.monotonic() < self._careful_until:
+            return self._record_once(group)
+        try:
+            with bus.without_savepoints():
+                return self._record_once(group)
+        except bus.Stumbled:  # nothing was stored: once more, so that only what fails is left out
+            self._careful_until = time.monotonic() + CAREFUL_S
+            return self._record_once(group)
+
+    def _record_once(self, group: list[_Job]) -> list[Outcome]:
         outcomes = [Outcome() for _ in group]
         entries = [
             _Entry(signal, job.source, outcome, index)
@@ -286,8 +307,15 @@ def contained(connection: Connection, plugin: str, what: str, function: Callable
     """Run code of a plugin in a savepoint; None where it failed: that undoes its own writes only.
 
     An outage of the database goes up. The savepoint is written as SQL: SQLAlchemy's own object costs ten times as
-    much, a dozen times a batch.
+    much, a dozen times a batch. Within `bus.without_savepoints` there is none, and a failure raises Stumbled.
     """
+    if bus.are_bare():
+        try:
+            return function(argument)
+        except Exception as fault:
+            if explain(fault) is not None:
+                raise
+            raise bus.Stumbled from fault
     connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
     mark = bus.published()
     try:

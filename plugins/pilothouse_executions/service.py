@@ -33,6 +33,9 @@ from pilothouse_executions.models import Execution, ExecutionCommand, Workflow
 MOST_LOST = 500  # executions that one sweep marks: bounds its transaction
 REPEATED_FOR = 10 * MINUTE  # longer, and a program that did not heed a cancel never will
 TOPIC = "executions"
+COMMANDS = "executions.commands"
+LATE_S = 1.0  # how late a command may be seen by another process than the one that took it
+MOST_IDLE = 10_000  # tokens for which it is remembered that nothing waits
 _WAITING_COMMANDS = (  # built once: every report asks for it, and building it costs more than running it
     select(ExecutionCommand.id, ExecutionCommand.execution_id, ExecutionCommand.command)
     .where(
@@ -42,6 +45,7 @@ _WAITING_COMMANDS = (  # built once: every report asks for it, and building it c
     )
     .order_by(ExecutionCommand.created_at)
 )
+_idle: dict[str, str] = {}  # tokens for which nothing waits, with the revision of COMMANDS at which that was so
 
 
 def cancel(execution_id: str, reason: str, principal: Principal) -> Execution:
@@ -73,9 +77,16 @@ def deliver_commands(token_id: str) -> Sequence[Command] | None:
     Several processes may share a token, and an answer may get lost: a cancel is repeated until its execution reports an
     end, for ten minutes at most. A rerun, which any of them can carry out, is handed over once.
     """
+    revision = runtime().changes.recent(COMMANDS, within_s=LATE_S)
+    if revision is not None and _idle.get(token_id) == revision:
+        return None
     given = {"token_id": token_id, "since": now() - REPEATED_FOR}
     found = db.session().connection().execute(_WAITING_COMMANDS, given)
     commands = found.all()
+    if revision is not None and not commands:
+        if len(_idle) >= MOST_IDLE:
+            _idle.clear()
+        _idle[token_id] = revision
     reruns = [row.id for row in commands if row.command == "rerun"]
     if reruns:
         commands = [row for row in commands if row.command != "rerun" or _take(row.id)]
@@ -157,4 +168,4 @@ def _announce(execution: Execution, command: ExecutionCommand, workflow: str) ->
             actor=command.actor,
         )
     )  # fmt: skip
-    after_commit(lambda: runtime().changes.bump(TOPIC))
+    after_commit(lambda: runtime().changes.bump(TOPIC, COMMANDS))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Table, select
+from sqlalchemy import Table, bindparam, select
 
 from pilothouse.sdk import Bulk, Event, Notice, NotificationCategory, db, enqueue, new_id, now
 from pilothouse_notifications import categories
@@ -22,6 +22,9 @@ COLUMNS = (
     "id", "event_id", "category", "kind", "type", "title", "message", "action_url", "action_label", "fold_key", "urgent",
     "recipients", "payload", "count", "state", "told", "created_at",
 )  # fmt: skip
+# built once: every recorded execution that ended asks
+_CHOSEN = select(Preference.user_id).where(Preference.category == bindparam("category"), Preference.enabled).limit(1)
+_ASKED = select(Channel.kind, Channel.categories).where(Channel.enabled)
 
 Composed = tuple[NotificationCategory, Notice, Event]
 
@@ -56,11 +59,10 @@ def _is_wanted(category: NotificationCategory) -> bool:
     """Say whether anybody may want to hear of it: what is off by default is written only where somebody asked for it."""
     if category.on_by_default:
         return True
-    chosen = select(Preference.user_id).where(Preference.category == category.name, Preference.enabled)
-    if db.session().execute(chosen.limit(1)).first() is not None:
+    connection = db.session().connection()
+    if connection.execute(_CHOSEN, {"category": category.name}).first() is not None:
         return True
-    asked = db.session().execute(select(Channel.kind, Channel.categories).where(Channel.enabled))
-    return any(takes(kind, names, category) for kind, names in asked)
+    return any(takes(kind, names, category) for kind, names in connection.execute(_ASKED))
 
 
 def takes(kind: str, chosen: str, category: NotificationCategory) -> bool:

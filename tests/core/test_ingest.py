@@ -16,7 +16,7 @@ from pilothouse.contract.events import Event as Fact
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import StorageFull, StoreAway
 from pilothouse.ingest import MOST_SPLITS, Outcome
-from pilothouse.measures import read_totals
+from pilothouse.measure_reads import read_totals
 from pilothouse.plugins.switches import switch
 from pilothouse.runtime import runtime
 from pilothouse.signals import Event, Signal
@@ -261,7 +261,7 @@ def test_a_recorder_that_always_breaks_is_not_tried_for_ever(trial):
     trial(recorders=[Recorder(Note, lambda batch: calls.append(1) or 1 // 0, owner=True)])
     outcome = submit(*(note(f"n{n}") for n in range(1_000)))
     assert len(outcome.rejected) == 1_000
-    assert len(calls) <= 2 * MOST_SPLITS + 1
+    assert len(calls) <= 2 * MOST_SPLITS + 2  # the first try is without savepoints
 
 
 def test_what_a_failing_recorder_did_is_undone(trial):
@@ -270,6 +270,22 @@ def test_what_a_failing_recorder_did_is_undone(trial):
     assert (outcome.accepted, notes()) == (0, [])
     assert read_totals("trial.notes", 0, 2**42) == {}
     assert runtime().registry.guard.of("trial")["record"].last_reason == "ZeroDivisionError: the recorder broke"
+
+
+def test_a_failure_is_counted_once_and_makes_the_next_minute_careful(trial):
+    tried = []
+    trial(recorders=[Recorder(Note, record_notes, owner=True), Recorder(Note, lambda _: tried.append(1) or 1 // 0)])
+    assert [submit(note(name)).accepted for name in "abc"] == [1, 1, 1]
+    assert len(tried) == 1 + 3  # the first try without savepoints, then each with them
+    assert runtime().registry.guard.of("trial")["record"].count == 3
+    assert (notes(), read_totals("trial.notes", 0, 2**42)[()].count) == (["a", "b", "c"], 3)
+
+
+def test_what_was_published_before_a_failure_is_told_once(trial):
+    later = [Reaction("trial.hear", Noted, lambda _: None, when="later")]
+    trial(recorders=[Recorder(Note, record_notes, owner=True), Recorder(Note, lambda _: 1 // 0)], reactions=later)
+    submit(note("a"), note("b"))
+    assert count("jobs") == 2
 
 
 def test_a_counting_recorder_that_fails_takes_nothing_from_the_owner(trial):
@@ -288,7 +304,7 @@ def test_preparing_comes_before_recording_and_may_fail(trial):
                Recorder(Note, lambda _: order.append("count"), prepare=lambda _: 1 // 0)]  # fmt: skip
     trial(recorders=prepare)
     assert submit(note("a")).accepted == 1
-    assert order == ["prepare", "record", "count"]
+    assert order == ["prepare", "prepare", "record", "count"]  # the first try, without savepoints, ended where it failed
 
 
 def test_a_type_that_nobody_owns_is_refused_with_that_reason(trial):

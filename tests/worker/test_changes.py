@@ -29,6 +29,28 @@ def test_every_process_sees_the_same_revision(broker: Broker) -> None:
     assert one.revision("runs", "errors") == two.revision("runs", "errors")
 
 
+def test_a_recent_revision_shows_own_changes_at_once_and_others_a_little_later(broker: Broker) -> None:
+    mine, others = connect(broker), connect(broker)
+    first = mine.recent("runs", within_s=0.3)
+    others.bump("runs")
+    assert mine.recent("runs", within_s=0.3) == first
+    mine.bump("errors")
+    assert mine.recent("runs", within_s=0.3) == first  # another topic's change is none of its business
+    time.sleep(0.31)
+    second = mine.recent("runs", within_s=0.3)
+    assert second == mine.revision("runs") != first
+    mine.bump("runs")
+    assert mine.recent("runs", within_s=0.3) not in {first, second}
+
+
+def test_a_recent_revision_is_not_known_while_the_broker_is_away(broker: Broker) -> None:
+    changes = connect(broker)
+    changes.recent("runs", within_s=0.1)
+    broker.stop()
+    time.sleep(0.11)
+    assert changes.recent("runs", within_s=60) is None
+
+
 def test_an_emptied_broker_brings_no_old_revision_back(broker: Broker) -> None:
     changes = connect(broker, timeout_s=5)  # emptying takes its time on a busy machine
     seen = {changes.revision("runs")}

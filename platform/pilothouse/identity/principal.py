@@ -21,6 +21,7 @@ from pilothouse.identity.sessions import TOUCH_EVERY, Found, find_session
 from pilothouse.runtime import runtime
 
 KEPT_S = 10.0  # longer than the 5 s between two polls of a console, which then cost no query (bar.md P12)
+LATE_S = 1.0  # how late a token's revocation may be seen by another process; sessions are asked for each time
 KEPT_PRINCIPALS = 10_000  # a bound on memory; then all are forgotten
 TOUCH = "pilothouse_touch"  # the attribute of flask.g: whose last use is to be noted after the answer
 
@@ -90,7 +91,8 @@ class Resolver:
     def _find(self, token: str, *, by_token: bool) -> Found | None:
         if not checksum_ok(token):
             return None
-        revision = runtime().changes.revision(TOPIC)
+        changes = runtime().changes
+        revision = changes.recent(TOPIC, within_s=LATE_S) if by_token else changes.revision(TOPIC)
         key = f"{by_token}{hash_token(token)}"
         kept = self._kept.get(key)
         if kept is not None and revision == kept.revision and time.monotonic() < kept.until and _lasts(kept.found):

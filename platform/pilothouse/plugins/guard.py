@@ -50,6 +50,11 @@ class Guard:
         """Call a runtime hook: what it raises on purpose ("the budget is used up") is an answer and goes up as it is."""
         return self._call(plugin, what, (PilothouseError,), functools.partial(function, **kwargs))
 
+    def doubts(self, plugin: str, what: str) -> bool:
+        """Say whether a contribution failed the last time, so that it may only be called through the guard."""
+        seen = self.failures.get((plugin, what))
+        return seen is not None and seen.in_a_row > 0
+
     def _call(self, plugin: str, what: str, answers: tuple[type[Exception], ...], function: Callable[[], Any]) -> Any:
         seen = self.failures.get((plugin, what))
         if seen is not None and seen.resting_until > clock.now():

@@ -87,16 +87,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     refused = False
     lingers_until = 0.0
 
-    def readable(self) -> bool:
-        """Say whether there is something to read, or to throw away."""
-        return bool(self.lingers_until or super().readable())
-
-    def writable(self) -> bool:
-        """Say whether there is something to write, or an end of the lingering to be seen to."""
-        if self.lingers_until:
-            return time.monotonic() > self.lingers_until
-        return bool(super().writable())
-
     def handle_read(self) -> None:
         """Read a request, or throw away what follows a refused one."""
         if not self.lingers_until:
@@ -115,6 +105,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Close, but linger first where a request was refused."""
         if self.refused and not self.lingers_until and self.connected:
             self.lingers_until = time.monotonic() + LINGER_S
+            # of this connection alone: the server asks every one of them these two questions at each turn of its loop
+            self.readable = lambda: True
+            self.writable = lambda: time.monotonic() > self.lingers_until
             self.will_close = self.close_when_flushed = False
             try:
                 self.socket.shutdown(socket.SHUT_WR)

@@ -8,6 +8,7 @@ from pilothouse import clock
 from pilothouse.access import Principal
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Conflict, NotFound
+from pilothouse.testing import count_queries
 from pilothouse_executions import service, tasks
 
 ADA = Principal("u1", "member", "Ada")
@@ -149,6 +150,17 @@ def test_the_answer_to_a_report_carries_the_commands(app, api, execution):
     assert first == [{"execution_id": "a", "command": "cancel"}, {"execution_id": "b", "command": "rerun"}]
     assert api.send({"type": "event", "id": "e2", "name": "n"})["commands"] == first[:1]
     assert "commands" not in api.send(execution("a", "cancelled"))
+
+
+def test_that_nothing_waits_is_remembered_until_a_command_is_given(broker_api, execution):
+    broker_api.send(execution("a"))
+    report = {"type": "event", "id": "e1", "name": "n"}
+    assert "commands" not in broker_api.send(report)
+    with count_queries() as asked:
+        broker_api.send({**report, "id": "e2"})
+    assert not any("execution_commands" in statement for statement in asked)
+    broker_api.post("/api/executions/a/cancel", json={"reason": "r"})
+    assert broker_api.send({**report, "id": "e3"})["commands"] == [{"execution_id": "a", "command": "cancel"}]
 
 
 # --- lost ---
