@@ -176,9 +176,7 @@ def list_keys(query: ListQuery) -> Page[KeyRecord]:
 
 def create_key(body: NewKey) -> KeyRecord:
     """Add a provider key. Its secret is sealed and never shown again."""
-    key = service.add(
-        body.name, body.service, body.secret, require(MANAGE), base_url=body.base_url, expires_at=body.expires_at
-    )
+    key = service.add(body.name, body.service, body.secret, require(MANAGE), base_url=body.base_url, expires_at=body.expires_at)
     return record(key)
 
 

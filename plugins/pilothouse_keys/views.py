@@ -17,6 +17,7 @@ from pilothouse.sdk import (
     needs,
     now,
     require,
+    runtime,
     unit_of_work,
 )
 from pilothouse.sdk import access_tokens as tokens
@@ -25,6 +26,7 @@ from pilothouse_keys import api, queries, service
 SHOWN = 200
 EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
 SOON = 7 * DAY
+UNUSED = 30 * DAY
 
 
 class KeysView(ConsoleView):
@@ -46,7 +48,8 @@ class KeysView(ConsoleView):
         rows = tokens.tokens() if manages else []
         return self.render(
             "keys/index.html", keys=keys, tokens=rows, tab="tokens" if token else tab, token=token, fault=fault,
-            may_manage=self.may(api.MANAGE), may_tokens=manages, now=now(), soon=now() + SOON, services=service.SERVICES,
+            may_manage=self.may(api.MANAGE), may_tokens=manages, now=now(), soon=now() + SOON,
+            stale=now() - UNUSED, sealed=runtime().keyring.sealed, services=service.SERVICES,
             expiries=EXPIRIES, form=request.form, scopes=("ingest", "read", "write", "admin", "gateway"),
             names={key: member.name for key, member in find_members(k.user_id for k in keys if k.user_id).items()},
         )  # fmt: skip

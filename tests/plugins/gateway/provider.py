@@ -347,6 +347,9 @@ class Handler(BaseHTTPRequestHandler):
         vector: Any = "AACgvQAAgL0AAEC9AAAAvQ==" if body.get("encoding_format") == "base64" else [0.1, 0.2]
         data = [{"object": "embedding", "index": n, "embedding": vector} for n in range(len(given))]
         usage = {"prompt_tokens": billed.prompt, "total_tokens": billed.prompt}
+        if body.get("stream") is True:  # no provider documents it; some server may well do what it is asked
+            self._stream([f"data: {json.dumps(one)}\n\n" for one in data], order)
+            return
         self._json(200, {"object": "list", "data": data, "model": billed.model, "usage": usage})
 
     def _messages(self, body: dict[str, Any], order: Order) -> None:

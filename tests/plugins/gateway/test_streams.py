@@ -145,3 +145,10 @@ def test_a_long_call_is_seen_while_it_runs(gate, provider):
         list(stream)
     assert gate.eventually(lambda: gate.step("long-1")["status"] == "succeeded")
     assert gate.execution("long-1")["workflow"] == "nightly"
+
+
+def test_a_stream_where_none_is_expected_passes_as_it_comes(gate, provider):
+    headers = {"Authorization": f"Bearer {gate.token}"}
+    asked = {"model": "text-embedding-3-small", "input": ["a", "b"], "stream": True}
+    answer = httpx2.post(f"{gate.url}/gateway/openai/v1/embeddings", json=asked, headers=headers)
+    assert (answer.status_code, answer.text.count("data: ")) == (200, 2)

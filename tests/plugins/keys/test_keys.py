@@ -7,14 +7,15 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from tests.conftest import token_of
 
 from pilothouse.access import Principal
 from pilothouse.crypto import MASTER_FILE, add_master_key
 from pilothouse.db import db, unit_of_work
-from pilothouse.errors import VaultIntegrity
+from pilothouse.errors import VaultIntegrity, VaultSealed
 from pilothouse.runtime import runtime
 from pilothouse.sdk import DAY, HOUR, now
-from pilothouse.testing import environment, make_app
+from pilothouse.testing import Api, environment, let_go, make_app, open_browser_session
 from pilothouse_keys import queries, service
 from pilothouse_keys.models import ProviderKey
 
@@ -96,7 +97,9 @@ def test_wrong_fields_are_named(api, body, path):
     assert path in answer.text
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://2130706433/", "http://[::ffff:10.0.0.1]/", "ftp://x", "http://a@b.c/"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://2130706433/", "http://[::ffff:10.0.0.1]/", "ftp://x", "http://a@b.c/"]
+)
 def test_a_destination_must_be_a_public_address(api, url):
     answer = api.post("/api/keys", json={**NEW, "service": "custom", "base_url": url})
     assert (answer.status_code, answer.json["type"].rsplit("/", 1)[-1]) == (422, "url_not_allowed")
@@ -275,6 +278,52 @@ def test_members_see_names_and_manage_nothing(as_role, api, key):
     assert member.get("/api/keys").json["data"][0]["name"] == "main"
     assert member.post("/api/keys", json=NEW).status_code == 403
     assert viewer.get("/api/keys").status_code == viewer.get("/keys/").status_code == 403
+
+
+def test_a_key_that_nobody_used_for_a_month_is_marked(as_role, api, key):
+    assert "Unused for 30 days" not in as_role("member").get("/keys/").text
+    with unit_of_work() as session:
+        session.get(ProviderKey, key["id"]).created_at = now() - 31 * DAY
+    assert "Unused for 30 days" in as_role("member").get("/keys/").text
+    api.send({"type": "token_usage", "id": "u", "model": "m", "prompt_tokens": 1, "completion_tokens": 1, "key_id": key["id"]})
+    assert "Unused for 30 days" not in as_role("member").get("/keys/").text
+
+
+def test_without_the_master_key_only_the_vault_is_closed(file_app):
+    with unit_of_work():
+        key = service.add("main", "openai", SECRET, OWNER)
+    path = runtime().settings.data_dir / MASTER_FILE
+    kept = path.read_text()
+    path.unlink()
+    runtime().keyring.reload()
+    with pytest.raises(VaultSealed):
+        service.open_newest("openai", None)
+    with pytest.raises(VaultSealed), unit_of_work():
+        service.add("second", "openai", SECRET, OWNER)
+    add_master_key(path)  # a wrong one is as good as none
+    with pytest.raises(VaultSealed):
+        service.open_newest("openai", key.id)
+    path.write_text(kept)
+    assert service.open_newest("openai", None).secret == SECRET
+
+
+def test_the_page_says_that_the_vault_is_sealed(migrated, tmp_path):
+    app = application(migrated, tmp_path, PILOTHOUSE_MASTER_KEYS="")
+    with app.app_context():
+        api = Api(app.test_client(), token_of(app))
+        assert api.send({"type": "event", "id": "e", "name": "n"})["accepted"] == 1
+        refused = api.post("/api/keys", json=NEW)
+        assert (refused.status_code, refused.json["type"].rsplit("/", 1)[-1], SECRET in refused.text) == (
+            503,
+            "vault_sealed",
+            False,
+        )
+        browser = app.test_client()
+        browser.set_cookie("pilothouse_session", open_browser_session("owner"))
+        assert "The vault is sealed" in browser.get("/keys/").text
+        for page in ("/executions/", "/errors/", "/tokens/", "/team/", "/notifications/", "/settings/system"):
+            assert browser.get(page).status_code == 200
+    let_go(app)
 
 
 def test_the_page_adds_checks_and_revokes(as_role):
