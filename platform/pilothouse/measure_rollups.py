@@ -22,6 +22,7 @@ from pilothouse.measure_sums import (
     ADDED,
     CODES,
     KEPT,
+    OTHER,
     QUARTER,
     ROLLED,
     Added,
@@ -39,7 +40,6 @@ STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lo
 STEP_DELTAS = 1_000  # and rows that it reads to find them
 LIMIT_S = 20  # how long a run goes on while more keeps coming; the next one is due in 5 s
 MOST_SERIES = 5_000  # of a cut in a day; the rest counts as OTHER, so that one runaway label cannot fill the disk
-OTHER = "(other)"
 PURGE_SPAN = 6 * clock.HOUR  # of roll-ups that one transaction deletes
 COMPACTOR = 0x636F6D70616374  # the advisory lock of PostgreSQL; SQLite has one writer anyway
 

@@ -21,6 +21,7 @@ SIZES: Mapping[Resolution, int] = {
 }  # fmt: skip
 CODES: Mapping[Resolution, int] = {"minute": 0, "quarter": 1, "hour": 2, "day": 3, "week": 4}
 KEPT: Mapping[Resolution, int] = {"minute": 14 * clock.DAY, "quarter": 100 * clock.DAY, "hour": 400 * clock.DAY}
+OTHER = "(other)"  # the value of all that is not told apart
 COARSEST_FIRST: tuple[Resolution, ...] = ("week", "day", "hour", "quarter", "minute")
 
 Values = tuple[str | None, ...]

@@ -96,9 +96,10 @@ from pilothouse.identity.users import (
     remove_user,
 )
 from pilothouse.ingest import Outcome, Rejection
-from pilothouse.measure_sums import QUARTER, Resolution, Sum, Values, percentile
-from pilothouse.measures import Ask, Deltas, declared, read_all, read_totals
-from pilothouse.measures import read as read_measure
+from pilothouse.measure_reads import Ask, read_all, read_totals
+from pilothouse.measure_reads import read as read_measure
+from pilothouse.measure_sums import OTHER, QUARTER, Resolution, Sum, Values, percentile
+from pilothouse.measures import Deltas, declared
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.outgoing import NotReached, UrlNotAllowed, check_target
 from pilothouse.outgoing_pool import CutOff, OutgoingAnswer, OutgoingPool, TimedOut
@@ -153,29 +154,29 @@ from pilothouse.work.mail import MailRefusedError
 from pilothouse.work.mail import send as send_mail
 
 __all__ = [
-    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "NOTHING", "PUBLIC", "QUARTER", "ROLES", "SECOND",
-    "AdminView", "ApiBlueprint", "Arrival", "ArrivalSink", "Ask", "AuditEntry", "Batch", "BeatEntry", "Bucket",
-    "BudgetUsedUp", "Bulk", "Busy", "Chart", "Command", "Conflict", "ConsoleModelView", "ConsoleView", "Credential",
-    "CutOff", "Deadline", "Deltas", "Enricher", "Error", "ErrorDetail", "Event", "EventSignal", "EventSink",
-    "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane", "Limit",
-    "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest", "Measure", "MeasureSink",
-    "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound", "NotReached",
-    "NotSignedIn", "Notice", "NotificationCategory", "Outcome", "OutgoingAnswer", "OutgoingPool", "Page",
-    "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Place", "Price", "Principal", "RateLimit",
-    "Reaction", "Recorded", "Recorder", "Refusal", "Rejection", "Reservation", "Resolution", "Role", "Series",
-    "Setting", "Settings", "Severity", "Signal", "SignalId", "Snippet", "Source", "Spend", "Status", "Step",
-    "StepFigures", "StepKind", "StoreAway", "Sum", "Task", "TimedOut", "TokenUsage", "TooLarge", "TooManyRequests",
-    "Undo", "UnsupportedMedia", "UrlNotAllowed", "User", "Values", "access_tokens", "active_members", "add_user",
-    "admit", "after_commit", "application", "audit", "begin_session", "change_user", "charge", "check_may_manage",
-    "check_origin", "check_target", "checked_name", "checksum_ok", "clean", "clean_text", "csv_response",
-    "current_prefs", "current_principal", "db", "declared", "done", "duration", "end_other_sessions", "end_session",
-    "end_sessions_of", "enqueue", "enter", "expose", "find_member", "find_members", "find_principal", "find_user",
-    "flag", "formats", "fragment", "get_user", "hash_token", "hookimpl", "identity_changed", "in_list",
-    "in_list_sql", "insert_ignore", "json_text", "known_ids", "local_path", "lock_writers", "long_lived",
-    "make_token", "names", "needs", "needs_cleaning", "new_id", "normalise_email", "now", "open_to_browsers",
-    "outgoing", "outranks", "page_of", "panel_answers", "parse_id", "parse_usd", "percentile", "poll_etag",
-    "publish", "qs", "raw", "read_all", "read_body", "read_cursor", "read_measure", "read_period", "read_query",
-    "read_totals", "read_zone", "refuse", "remove_user", "require", "roles_from", "run_many", "runtime",
-    "send_mail", "sessions_of", "tagged", "text", "to_datetime", "to_rfc3339", "to_usd", "toggled", "unchanged",
-    "unit_of_work", "url", "whole", "write_cursor", "written_snippets",
+    "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "NOTHING", "OTHER", "PUBLIC", "QUARTER", "ROLES",
+    "SECOND", "AdminView", "ApiBlueprint", "Arrival", "ArrivalSink", "Ask", "AuditEntry", "Batch", "BeatEntry",
+    "Bucket", "BudgetUsedUp", "Bulk", "Busy", "Chart", "Command", "Conflict", "ConsoleModelView", "ConsoleView",
+    "Credential", "CutOff", "Deadline", "Deltas", "Enricher", "Error", "ErrorDetail", "Event", "EventSignal",
+    "EventSink", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane",
+    "Limit", "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest", "Measure",
+    "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound",
+    "NotReached", "NotSignedIn", "Notice", "NotificationCategory", "Outcome", "OutgoingAnswer", "OutgoingPool",
+    "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Place", "Price", "Principal",
+    "RateLimit", "Reaction", "Recorded", "Recorder", "Refusal", "Rejection", "Reservation", "Resolution", "Role",
+    "Series", "Setting", "Settings", "Severity", "Signal", "SignalId", "Snippet", "Source", "Spend", "Status",
+    "Step", "StepFigures", "StepKind", "StoreAway", "Sum", "Task", "TimedOut", "TokenUsage", "TooLarge",
+    "TooManyRequests", "Undo", "UnsupportedMedia", "UrlNotAllowed", "User", "Values", "access_tokens",
+    "active_members", "add_user", "admit", "after_commit", "application", "audit", "begin_session", "change_user",
+    "charge", "check_may_manage", "check_origin", "check_target", "checked_name", "checksum_ok", "clean",
+    "clean_text", "csv_response", "current_prefs", "current_principal", "db", "declared", "done", "duration",
+    "end_other_sessions", "end_session", "end_sessions_of", "enqueue", "enter", "expose", "find_member",
+    "find_members", "find_principal", "find_user", "flag", "formats", "fragment", "get_user", "hash_token",
+    "hookimpl", "identity_changed", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids",
+    "local_path", "lock_writers", "long_lived", "make_token", "names", "needs", "needs_cleaning", "new_id",
+    "normalise_email", "now", "open_to_browsers", "outgoing", "outranks", "page_of", "panel_answers", "parse_id",
+    "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw", "read_all", "read_body", "read_cursor",
+    "read_measure", "read_period", "read_query", "read_totals", "read_zone", "refuse", "remove_user", "require",
+    "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged", "text", "to_datetime", "to_rfc3339",
+    "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole", "write_cursor", "written_snippets",
 ]  # fmt: skip

@@ -287,7 +287,7 @@ def performance(query: PeriodQuery) -> PerformanceRecord:
     """Count, error rate and percentiles by component and by workflow."""
     period = query.period()
     return PerformanceRecord(
-        [_line(c.name, c.events, c.error_rate, c.speed) for c in queries.components(period)],
+        [_line(c.name, c.events, c.error_rate, c.speed) for c in queries.components(period, users=False)],
         [_line(w.name, w.count, w.error_rate, w.speed) for w in queries.workflows(period)],
     )
 

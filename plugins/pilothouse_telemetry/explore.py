@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pilothouse.sdk import NANO, Chart, Measure, Series, declared, qs
+from pilothouse.sdk import NANO, OTHER, Chart, Measure, Series, declared, qs
 from pilothouse_telemetry.cards import RUNS
 from pilothouse_telemetry.page_query import PageQuery
 from pilothouse_telemetry.scope import Scope
-from pilothouse_telemetry.trends import OTHER, Line, Question, Stat, Value, is_money, measures, trend
+from pilothouse_telemetry.trends import Line, Question, Stat, Value, is_money, measures, trend
 
 STATS: tuple[Stat, ...] = ("p50", "p95", "p99", "mean", "count")
 TONES = ("c1", "c2", "c3", "c4")

@@ -105,22 +105,23 @@ def _summary(
     )  # fmt: skip
 
 
-def components(period: Period) -> list[Component]:
-    """Return each component's figures, the one with the most events first; None is what names none."""
+def components(period: Period, *, users: bool = True) -> list[Component]:
+    """Return each component's figures, the one with the most events first; None is what names none.
+
+    Counting different users is most of the work: it is left out where nobody looks at them.
+    """
     ends = _ends(period)
-    counts, durations, users = (
-        answer[0]
-        for answer in read_all(
-            [Ask(COUNT, ends, ("component", "ok")), Ask(DURATION, ends, ("component",)), Ask(USERS, ends, ("component",))]
-        )
-    )
+    asks = [Ask(COUNT, ends, ("component", "ok")), Ask(DURATION, ends, ("component",))]
+    asks += [Ask(USERS, ends, ("component",))] if users else []
+    counts, durations, *rest = (answer[0] for answer in read_all(asks))
+    seen = rest[0] if rest else {}
     events: dict[str | None, int] = {}
     errors: dict[str | None, int] = {}
     for (name, ok), found in counts.items():
         events[name] = events.get(name, 0) + found.count
         errors[name] = errors.get(name, 0) + (found.count if ok == FAILED else 0)
     lines = [
-        Component(name, number, users.get((name,), Sum()).distinct, errors[name], speed_of(durations.get((name,))))
+        Component(name, number, seen.get((name,), Sum()).distinct, errors[name], speed_of(durations.get((name,))))
         for name, number in events.items()
     ]
     return sorted(lines, key=lambda line: (-line.events, line.name or ""))

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pilothouse.sdk import NANO, Ask, Invalid, Measure, Sum, Values, declared, now, read_all, runtime, to_usd
+from pilothouse.sdk import NANO, OTHER, Ask, Invalid, Measure, Sum, Values, declared, now, read_all, runtime, to_usd
 from pilothouse_telemetry.intervals import Buckets, Interval, earlier
 
-OTHER = "(other)"  # the key of all series beyond those that are listed
 WINDOW = 200  # buckets that an export reads at a time
 Compare = Literal["previous", "week"]
 Stat = Literal["p50", "p95", "p99", "mean", "count", "sum"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from flask import Response
@@ -29,11 +29,13 @@ from pilothouse_tokens.periods import MOST_BUCKETS, Interval, bucket_end, bucket
 from pilothouse_tokens.permissions import PRICES, VIEW
 from pilothouse_tokens.queries import Totals
 
+MOST_LINES = 500  # of a breakdown; the rest is one line
 EXPORTED = (
     "day", "model", "workflow", "calls", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
     "cache_write_tokens", "reasoning_tokens", "cost_usd", "unpriced_records",
 )  # fmt: skip
 
+Top = Annotated[int, msgspec.Meta(ge=1, le=MOST_LINES)]
 By = Literal["model", "provider", "agent", "workflow", "user", "key", "day"]
 
 
@@ -48,9 +50,10 @@ class PeriodQuery(msgspec.Struct, frozen=True):
 
 
 class BreakdownQuery(msgspec.Struct, frozen=True):
-    """The period, and the dimension to break it down by."""
+    """The period, and the dimension to break it down by; of many values the `top` dearest are told apart."""
 
     by: By = "model"
+    top: Top = MOST_LINES
     range: str | None = None
     since: Moment | None = None
     until: Moment | None = None
@@ -120,7 +123,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breakdown(msgspec.Struct, frozen=True):
-    """All lines at once, the dearest first; days the newest first."""
+    """All lines at once, the dearest first, days the newest first. The line `(other)` is what is beyond the `top` dearest."""
 
     data: list[BreakdownLine]
 
@@ -210,7 +213,7 @@ def breakdown(query: BreakdownQuery) -> Breakdown:
     """Token usage of a period by model, provider, agent, workflow, user, key (the id of the vault's key) or day."""
     period, zone = read_period(query.range, query.since, query.until), read_zone(query.tz)
     lines: Sequence[tuple[str | None, Totals]]
-    lines = queries.by_day(period, zone) if query.by == "day" else queries.breakdown(period, query.by)
+    lines = queries.by_day(period, zone) if query.by == "day" else queries.breakdown(period, query.by, query.top)
     return Breakdown([BreakdownLine(key=key, share=share, **sums_of(line)) for key, line, share in shares(lines)])
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, tuple_
 
-from pilothouse.sdk import DAY, HOUR, Ask, Period, StepFigures, Sum, db, read_all, read_totals
+from pilothouse.sdk import DAY, HOUR, OTHER, Ask, Period, StepFigures, Sum, db, read_all, read_totals
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import FailedExecution, Repricing, TokenPrice, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.periods import Interval, bucket_starts, local_date
@@ -17,6 +18,7 @@ from pilothouse_tokens.pricing import OWN
 DIMENSIONS = (*counting.DIMENSIONS[counting.WORK], *counting.DIMENSIONS[counting.CALLERS])
 COLUMNS: Mapping[str, str] = {**{name: name for name in DIMENSIONS}, "key": "key_id"}
 FINE = 31 * DAY  # up to this length calls are looked for hour by hour, beyond it day by day
+RANK = ("cost_usd", "prompt", "completion")  # what says which values are the largest
 EXPORT_DAYS = 31  # that one step of an export reads
 
 
@@ -45,8 +47,8 @@ class Totals:
 
     def add(self, other: Totals) -> None:
         """Add other totals."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 Key = tuple[str | None, ...]
@@ -60,7 +62,7 @@ def sums(
     From roll-ups and what waits for them, in one snapshot; exact to the minute.
     """
     scope = counting.scope_of(next(iter((*by, *(where or ()))), "model"))
-    return _read([(bounds, scope, by, where or {})])[0]
+    return _read([Asked(bounds, scope, by, where or {})])[0]
 
 
 def totals(period: Period, where: Mapping[str, str | None] | None = None) -> Totals:
@@ -85,10 +87,13 @@ def usage(period: Period, interval: Interval, zone: ZoneInfo, where: Mapping[str
     return Usage(_added(buckets), previous, list(zip(starts, buckets, strict=True)))
 
 
-def breakdown(period: Period, by: str) -> list[tuple[str | None, Totals]]:
-    """Return the totals of a period by one dimension, the dearest first; None is what is unattributed."""
+def breakdown(period: Period, by: str, top: int) -> list[tuple[str | None, Totals]]:
+    """Return the totals of a period by one dimension, the dearest first; None is what is unattributed.
+
+    More than `top` values are not told apart: the dearest are, and the rest is one line whose key is OTHER.
+    """
     bounds = (period.since, period.until)
-    [whole], [found] = _read([(bounds, counting.WORK, (), {}), (bounds, counting.scope_of(by), (by,), {})])
+    [whole], [found] = _read([Asked(bounds, counting.WORK), Asked(bounds, counting.scope_of(by), (by,), top=top)])
     return _lines(whole.get((), Totals()), found)
 
 
@@ -105,15 +110,15 @@ class Overview:
     executions: int
 
 
-def overview(period: Period, interval: Interval, zone: ZoneInfo, by: str) -> Overview:
+def overview(period: Period, interval: Interval, zone: ZoneInfo, by: str, top: int) -> Overview:
     """Return what the page shows, all of it from one snapshot."""
     starts = bucket_starts(period, interval, zone)
     before = period.before().since
     edges, bounds = (before, period.since, period.until), (period.since, *starts[1:], period.until)
-    asked: list[Asked] = [
-        (edges, counting.WORK, (), {}),
-        (bounds, counting.WORK, ("model",), {}),
-        (edges, counting.scope_of(by), (by,), {}),
+    asked = [
+        Asked(edges, counting.WORK),
+        Asked(bounds, counting.WORK, ("model",)),
+        Asked(edges, counting.scope_of(by), (by,), top=top),
     ]
     whole, models, [past, present] = _read(asked)
     previous, now_ = (bucket.get((), Totals()) for bucket in whole)
@@ -225,13 +230,25 @@ def repricings(limit: int) -> list[Repricing]:
     return list(db.session().scalars(select(Repricing).order_by(Repricing.created_at.desc()).limit(limit)))
 
 
-Asked = tuple[Sequence[int], str, Sequence[str], Mapping[str, str | None]]  # bounds, scope, by, where
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of all measures of a scope; `top` as in `Ask`, the dearest first."""
+
+    bounds: Sequence[int]
+    scope: str
+    by: Sequence[str] = ()
+    where: Mapping[str, str | None] = field(default_factory=dict)
+    top: int | None = None
+
+    def asks(self) -> list[Ask]:
+        """Return an ask for each measure."""
+        rank = [f"{self.scope}.{part}" for part in RANK]
+        return [Ask(f"{self.scope}.{part}", self.bounds, self.by, self.where, self.top, rank) for part in counting.PARTS]
 
 
 def _read(asked: Sequence[Asked]) -> list[list[dict[Key, Totals]]]:
     """Answer several asks, all from one snapshot: for each, the totals in its buckets."""
-    asks = [Ask(f"{scope}.{part}", bounds, by, where) for bounds, scope, by, where in asked for part in counting.PARTS]
-    answers = read_all(asks)
+    answers = read_all([ask for one in asked for ask in one.asks()])
     size = len(counting.PARTS)
     found = []
     for first in range(0, len(answers), size):
@@ -247,7 +264,13 @@ def _lines(whole: Totals, found: Mapping[Key, Totals]) -> list[tuple[str | None,
     lines = [(key[0], line) for key, line in found.items() if line.calls and key[0] is not None]
     rest = _rest(whole, [line for _, line in lines])
     lines += [(None, rest)] if rest.calls else []
-    return sorted(lines, key=lambda item: (-item[1].cost_nano, -item[1].total_tokens, item[0] is None, item[0] or ""))
+    return sorted(lines, key=_dearest_first)
+
+
+def _dearest_first(item: tuple[str | None, Totals]) -> tuple[Any, ...]:
+    """Order lines: those of one value first, the dearest of them, then what is of many or of none."""
+    key, line = item
+    return key == OTHER, -line.cost_nano, -line.total_tokens, key is None, key or ""
 
 
 def _added(lines: Iterable[Totals]) -> Totals:
@@ -272,8 +295,8 @@ def _totals(parts: Mapping[str, dict[Key, Sum]]) -> dict[Key, Totals]:
 def _rest(whole: Totals, lines: Sequence[Totals]) -> Totals:
     """Return what no line has: calls that name no value are not summed by themselves."""
     rest = _added([whole])
-    for field in fields(Totals):
-        setattr(rest, field.name, getattr(rest, field.name) - sum(getattr(line, field.name) for line in lines))
+    for one in fields(Totals):
+        setattr(rest, one.name, getattr(rest, one.name) - sum([getattr(line, one.name) for line in lines]))
     return rest
 
 

@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
+    OTHER,
     Chart,
     ConsoleView,
     FieldError,
@@ -44,7 +45,7 @@ DIMENSIONS = (
     ("provider", "Provider"),
 )  # fmt: skip
 LARGEST = 4  # models with a colour of their own; the rest is one series
-LINES = 50  # of a breakdown that the page shows
+LINES = 50  # of a breakdown that the page shows; the rest is one line
 TONES = ("c1", "c2", "c3", "c4")
 KINDS = {
     "cheaper_model": "Smaller model", "prompt_caching": "Prompt caching", "retry_waste": "Retries",
@@ -132,11 +133,11 @@ def _overview() -> dict[str, Any]:
     query, period, range_ = _read_period()
     by = query.by if query.by != "day" else "model"
     zone, interval = _zone(), interval_for(period)
-    found = queries.overview(period, interval, zone, by)
+    found = queries.overview(period, interval, zone, by, LINES)
     unpriced = queries.unpriced_models()
     return {
         "range": range_, "by": by, "found": found, "chart": _chart(found, interval, zone),
-        "lines": list(_lines(found)), "more": max(0, len(found.lines) - LINES), "unpriced": unpriced,
+        "lines": list(_lines(found)), "other": OTHER, "unpriced": unpriced,
         "previous": found.usage.previous, "totals": found.usage.totals, "spark": _spark(found),
         "each": _per(found.usage.totals.cost, found.executions), "tightest": _tightest(),
         "recommendations": [(KINDS[r.kind], api.recommendation_record(r), r.saving_nano) for r in recommending.current()],
@@ -219,7 +220,7 @@ def _lines(found: Overview) -> Any:
     """Yield key, totals, those before, and the share of each line of the breakdown."""
     past = {key: before for key, _, before in found.lines}
     shown = [(key, line) for key, line, _ in found.lines]
-    for key, line, share in list(api.shares(shown))[:LINES]:
+    for key, line, share in api.shares(shown):
         yield key, line, past[key], share
 
 

@@ -22,7 +22,7 @@ from pilothouse.health import run_checks
 from pilothouse.identity.entering import admit
 from pilothouse.identity.models import User
 from pilothouse.identity.users import add_user
-from pilothouse.measures import read_totals
+from pilothouse.measure_reads import read_totals
 from pilothouse.plugins.discovery import discover
 from pilothouse.plugins.models import PluginSwitch
 from pilothouse.runtime import runtime

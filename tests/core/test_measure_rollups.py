@@ -17,11 +17,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measure_trial import CALLS, COST, PEOPLE, PINGS, added, number_of, seen, trial_plugin
 
-from pilothouse import clock, measure_rollups, measures
+from pilothouse import clock, measure_reads, measure_rollups, measures
 from pilothouse.clock import DAY, HOUR, MINUTE
 from pilothouse.db import db, unit_of_work
+from pilothouse.measure_reads import Ask, read_all, read_totals
 from pilothouse.measure_rollups import MOST_SERIES, OTHER
-from pilothouse.measures import Ask, Deltas, read_all, read_totals
+from pilothouse.measures import Deltas
 from pilothouse.testing import environment, let_go, make_app
 
 COMPACTOR = Path(__file__).parent / "measure_compactor.py"
@@ -55,6 +56,7 @@ def test_compaction_takes_small_steps_until_nothing_is_left(app):
 
 def test_compaction_joins_the_unit_of_work_that_is_open(app):
     added((CALLS, NOON, A))
+
     def compact_and_fail():
         with unit_of_work():
             measure_rollups.compact_step()
@@ -180,11 +182,11 @@ def test_a_long_period_reads_its_own_days_by_the_key_alone(app):
     midnight = NOON // DAY * DAY
     ask = Ask(CALLS, range(midnight - 59 * DAY, midnight + DAY, DAY), ("model",))
     if db.engine.dialect.name == "sqlite":
-        plan = db.session.execute(db.text("EXPLAIN QUERY PLAN" + measures._PIECES_SQLITE.replace("?", ":p")), {"p": "[]"})
+        plan = db.session.execute(db.text("EXPLAIN QUERY PLAN" + measure_reads.PIECES_SQLITE.replace("?", ":p")), {"p": "[]"})
         steps = [row.detail for row in plan]
         assert "SEARCH r USING PRIMARY KEY (cut_id=? AND resolution=? AND at>? AND at<?)" in steps
-    rolled, waiting = measures._rows(
-        db.session.connection(), [(0, "trial", '["model"]', 3, ask.bounds[0], ask.bounds[-1], None)]
+    rolled, waiting = measure_reads._rows(
+        db.session.connection(), [(0, "trial", '["model"]', 3, ask.bounds[0], ask.bounds[-1], None, DAY)]
     )
     assert (len(rolled), len(waiting)) == (118, 0)
     assert {bucket["a",].count for bucket in read_all([ask])[0]} == {20}

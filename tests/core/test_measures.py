@@ -15,12 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measure_trial import CALLS, COST, PEOPLE, TOOK, added, seen, trial_plugin
 
-from pilothouse import clock, measure_rollups, measures
+from pilothouse import clock, measure_reads, measure_rollups, measures
 from pilothouse.clock import DAY, HOUR, MINUTE
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import Invalid
-from pilothouse.measure_sums import QUARTER, Sum, percentile
-from pilothouse.measures import Ask, Deltas, pieces_of, read, read_all, read_totals
+from pilothouse.measure_reads import Ask, pieces_of, read, read_all, read_totals
+from pilothouse.measure_sums import QUARTER, SIZES, Sum, digest_of, percentile, written
+from pilothouse.measures import Deltas
 from pilothouse.testing import environment, let_go, make_app
 
 NOON = 1_790_000_000_000 // DAY * DAY + 12 * HOUR
@@ -100,8 +101,8 @@ def test_one_value_among_many_is_picked_by_the_database_and_is_the_same_sum(app)
             for bucket, of_one in zip(everybody, one, strict=True):
                 assert of_one.get((), Sum()).count == bucket.get((value,), Sum()).count
         measure_rollups.compact()
-    coarse = measures._pieces([("trial", ("agent",), bounds, False, measures.digest_of(measures.written(("agent 7",))))])
-    assert len(measures._rows(db.session.connection(), coarse)[0]) == 3
+    coarse = measure_reads._pieces([("trial", ("agent",), bounds, False, digest_of(written(("agent 7",))))])
+    assert len(measure_reads._rows(db.session.connection(), coarse)[0]) == 3
 
 
 def test_a_breakdown_costs_rows_of_its_own_cut_only(app):
@@ -241,4 +242,39 @@ def test_pieces_cover_a_period_once_and_without_a_gap(minutes):
     assert pieces[0][0] == bounds[0]
     assert pieces[-1][1] == bounds[-1]
     assert all(first[1] == second[0] for first, second in pairwise(pieces))
-    assert all(start % size == 0 == end % size for r, start, end in pieces_of(bounds) for size in [measures.SIZES[r]])
+    assert all(start % size == 0 == end % size for r, start, end in pieces_of(bounds) for size in [SIZES[r]])
+
+
+def test_of_many_values_the_largest_are_told_apart_and_the_rest_is_one(app):
+    for number in range(40):
+        added((COST, NOON - DAY, ("a", f"agent {number:02}", "ok")), value=1_000 + number)
+        added((COST, NOON, ("a", f"agent {number:02}", "ok")), value=100 - number)
+    added((COST, NOON, ("a", None, "ok")), value=1)
+    bounds = (NOON - 2 * DAY, NOON - HOUR, NOON + HOUR)
+    for _ in range(2):
+        before, found = read_all([Ask(COST, bounds, ("agent",), top=3)])[0]
+        assert {key: found[key].total for key in found} == {
+            ("agent 00",): 100, ("agent 01",): 99, ("agent 02",): 98, (None,): 1, ("(other)",): sum(100 - n for n in range(3, 40)),
+        }  # fmt: skip
+        assert before["agent 00",].total == 1_000
+        assert before["(other)",].total == sum(1_000 + n for n in range(3, 40))
+        [whole] = read_all([Ask(COST, (NOON - 2 * DAY, NOON + HOUR), ("agent",), top=40)])[0]
+        assert len(whole) == 41
+        measure_rollups.compact()
+
+
+def test_the_largest_may_be_those_of_another_measure_of_the_scope(app):
+    added(*((CALLS, NOON, ("a", f"agent {n}", "ok")) for n in range(5)), count=1)
+    for number in range(5):
+        added((COST, NOON, ("a", f"agent {number}", "ok")), value=10 - number)
+    for _ in range(2):
+        [found] = read_all([Ask(CALLS, (NOON, NOON + HOUR), ("agent",), top=2, rank=(COST, CALLS))])[0]
+        assert {key: one.count for key, one in found.items()} == {("agent 0",): 1, ("agent 1",): 1, ("(other)",): 3}
+        measure_rollups.compact()
+
+
+def test_one_series_of_many_is_looked_up_at_each_hour(app):
+    added(*((CALLS, NOON - hour * HOUR, ("a", f"agent {n}", "ok")) for n in range(30) for hour in range(48)))
+    measure_rollups.compact()
+    ask = Ask(CALLS, range(NOON - 47 * HOUR, NOON + 2 * HOUR, HOUR), (), {"agent": "agent 7"})
+    assert [bucket[()].count for bucket in read_all([ask])[0]] == [1] * 48

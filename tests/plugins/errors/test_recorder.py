@@ -17,7 +17,7 @@ from pilothouse.contract.contributions import Manifest, Reaction, Source
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.db import db, unit_of_work
 from pilothouse.identity.access_tokens import create_token
-from pilothouse.measures import read_totals
+from pilothouse.measure_reads import read_totals
 from pilothouse.plugins.discovery import Candidate, discover
 from pilothouse.runtime import runtime
 from pilothouse.testing import Api

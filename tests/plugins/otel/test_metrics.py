@@ -13,7 +13,7 @@ from tests.plugins.otel.conftest import Door
 
 from pilothouse import clock, measure_rollups
 from pilothouse.clock import DAY, HOUR, MINUTE, SECOND
-from pilothouse.measures import read_totals
+from pilothouse.measure_reads import read_totals
 from pilothouse_otel import service
 from pilothouse_otel.points import explicit_buckets, exponential_buckets
 

@@ -10,7 +10,7 @@ from telemetry_parts import NOON, event
 from pilothouse import clock, measure_rollups
 from pilothouse.clock import DAY, MINUTE
 from pilothouse.db import db, unit_of_work
-from pilothouse.measures import read_totals
+from pilothouse.measure_reads import read_totals
 from pilothouse_telemetry import service, tasks
 from pilothouse_telemetry.models import ChartMark
 
