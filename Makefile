@@ -1,4 +1,4 @@
-# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make bench: the figures.
+# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make bench: the figures. make fuzz: a million mutated bodies.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # for every Python from 3.11 and every platform: some dependencies are of some of them only
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: run test test-slow check bench lock dist clean
+.PHONY: run test test-slow check bench fuzz lock dist clean
 
 run: $(VENV)/runtime
 	$(BIN)/pilothouse up
@@ -24,6 +24,9 @@ check: $(VENV)/develop
 
 bench: $(VENV)/develop
 	$(BIN)/python -m tests.bench $(BENCH)
+
+fuzz: $(VENV)/develop
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 lock: $(VENV)/develop
 	$(LOCK) --extra postgres --extra server --output-file requirements.txt setup.cfg

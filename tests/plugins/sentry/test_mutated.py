@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from flask import Flask
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.plugins.sentry.conftest import OWN, Sentry, enveloped, requests_of
@@ -72,19 +69,6 @@ def test_any_value_may_be_any_other(sentry: Sentry, recorded: list[tuple[str, An
 def test_any_item_may_hold_anything(sentry: Sentry, kind: str, payload: Any, header: Any) -> None:
     header = header if isinstance(header, dict) else None
     assert sentry.send((kind, payload), header=header).status_code == 200
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_cut_and_scrambled_bodies_are_answered(app: Flask, make_token: Callable[..., str], seed: int) -> None:
-    chance, key = random.Random(seed), make_token("ingest")
-    client = app.test_client()
-    for body in chance.sample(bodies(), 4):
-        octets = bytearray(body[: chance.randrange(1, len(body) + 1)])
-        for _ in range(chance.randrange(6)):
-            octets[chance.randrange(len(octets))] = chance.randrange(256)
-        for route in ("envelope", "store"):
-            answer = client.post(f"/api/1/{route}/?sentry_key={key}", data=bytes(octets))
-            assert answer.status_code in {200, 400}
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,0 +1,1 @@
+"""Mutated bodies at every door: `make fuzz` sends a million."""
