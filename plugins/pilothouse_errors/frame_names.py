@@ -26,11 +26,13 @@ _FOREIGN_MODULES = re.compile(
 _ANONYMOUS = frozenset({"", "?", "<anonymous>", "anonymous", "<unknown>"})
 _BUILD = re.compile(
     r"0x[0-9a-fA-F]+"  # addresses
-    r"|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}"  # hashes of builds
+    r"|(?<![0-9a-fA-F])(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}"  # hashes of builds, looked for once in a word however long
     r"|\$\d+"  # Java's numbered classes, accessors and lambdas
     r"|\d{3,}"  # serial numbers; a digit or two is part of a name, such as `v2`
 )
-_DIRECTORY_BUILD = re.compile(r"0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{7,}|\d+(?:\.\d+)*")  # also release numbers
+_DIRECTORY_BUILD = re.compile(  # also release numbers
+    r"0x[0-9a-fA-F]+|(?<![0-9a-fA-F])(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{7,}|\d+(?:\.\d+)*"
+)
 _NOISE = re.compile(r"^(?:async |Object\.|Module\.|Function\.)+|(?<=\S) \[as [^\]]*\]$")
 
 

@@ -133,9 +133,13 @@ def _worst(group: Sequence[Step]) -> str:
 
 
 def _more(step: Step) -> list[tuple[str, Any]]:
-    attributes = shown_json(step.attributes)
-    pairs = attributes.items() if isinstance(attributes, dict) else ()
-    return [("Id", step.id)] + [(str(name), plain(value)) for name, value in pairs]
+    return [("Id", step.id), *shown_attributes(step.attributes)]
+
+
+def shown_attributes(text: str | None) -> list[tuple[str, str]]:
+    """Return stored attributes as names and values in one line each; as one text where they are longer than a page holds."""
+    found = shown_json(text) or {}
+    return [(str(name), plain(value)) for name, value in (found if isinstance(found, dict) else {"all": found}).items()]
 
 
 def plain(value: Any) -> str:

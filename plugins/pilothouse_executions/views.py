@@ -104,9 +104,8 @@ class ExecutionsView(ConsoleView):
             "run": row, "duration_ms": _duration(row), "tab": tab if tab in TABS else "timeline", "errors": errors,
             "usage": queries.usage(execution_id), "children": queries.children(execution_id), "step_count": len(steps),
             "parent": _parent(row.parent_id), "ended": row.status in FINAL, "may_control": self.may(api.CHANGE),
-            "median_ms": _median(row) if row.workflow else None, "attributes": timeline.shown_json(row.attributes) or {},
-            "input": timeline.shown_json(row.input), "output": timeline.shown_json(row.output), "plain": timeline.plain,
-            "revision": revision(row),
+            "median_ms": _median(row) if row.workflow else None, "attributes": timeline.shown_attributes(row.attributes),
+            "input": timeline.shown_json(row.input), "output": timeline.shown_json(row.output), "revision": revision(row),
             **timeline.build(steps, row.started_at, row.finished_at, _figures(execution_id), request.args.get("step")),
         }  # fmt: skip
 

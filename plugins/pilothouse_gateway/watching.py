@@ -51,8 +51,8 @@ class Watcher:
         self.whole = True
 
     def event(self, event: bytes) -> bytes:
-        """Look at an event of a stream; returns what the caller gets of it."""
-        raise NotImplementedError
+        """Look at an event of a stream; returns what the caller gets of it: the event, where none was to be expected."""
+        return event
 
     def usage_of(self, told: Any) -> Used | None:
         """Read the provider's usage."""
@@ -198,10 +198,6 @@ class PlainWatcher(Watcher):
     def body(self, body: bytes) -> None:
         """Look at nothing: what stands there is no usage."""
         self.whole = len(body) > 0
-
-    def event(self, event: bytes) -> bytes:
-        """Pass an event."""
-        return event
 
 
 class Passing:

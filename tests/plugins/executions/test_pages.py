@@ -92,3 +92,13 @@ def test_the_api_lists_a_session(api):
     agents(api)
     assert [one["id"] for one in api.get("/api/executions?session=s+%26+1").json["data"]] == ["run-1"]
     assert api.get("/api/executions?session=nobody").json["data"] == []
+
+
+@pytest.mark.parametrize("attributes", [{"region": "eu", "deep": {"a": [1, None]}}, {"all": "x" * 300_000}, None])
+def test_attributes_of_any_size_are_shown(api, as_role, attributes):
+    step = {"type": "step", "id": "s1", "execution_id": "r1", "name": "fetch", "attributes": attributes}
+    api.send({"type": "execution", "id": "r1", "workflow": "w", "status": "running", "attributes": attributes}, step)
+    page = as_role("viewer").get("/executions/r1?step=s1")
+    assert page.status_code == 200
+    assert ("Attributes" in page.text) == (attributes is not None)
+    assert len(page.text) < 200_000
