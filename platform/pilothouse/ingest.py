@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from pilothouse import bus, clock
 from pilothouse.contract.contributions import Arrival, ArrivalSink, Batch, Enricher, Link, Recorded, Recorder, Refusal, Source
-from pilothouse.db import after_commit, explain, in_unit_of_work, lock_writers, unit_of_work
+from pilothouse.db import after_commit, db, explain, in_unit_of_work, lock_writers, unit_of_work
 from pilothouse.errors import FieldError, PilothouseError, StoreAway
 from pilothouse.measures import Deltas
 from pilothouse.plugins.registry import Registry
@@ -106,6 +106,7 @@ class Ingest:
         if in_unit_of_work():
             self._record_group([job])  # it commits with the caller's own work, so nobody else's signals may ride along
         else:
+            db.session().rollback()  # whoever records this, what is read afterwards must not be from before it
             with self._queue_lock:
                 self._waiting.append(job)
                 if len(self._waiting) >= self._expected:

@@ -365,6 +365,25 @@ def test_requests_that_wait_share_one_commit(app):
     assert count("events") == 80
 
 
+def test_what_another_request_stored_for_this_one_can_be_read_at_once(app):
+    ingest, read = runtime().ingest, []
+
+    def reading() -> None:
+        with app.app_context():
+            for _ in range(2):
+                read.append(db.session.scalar(text("SELECT count(*) FROM events")))  # a reading transaction stays open
+                submit(Event(id="e", name="n"))
+
+    thread = threading.Thread(target=reading)
+    with ingest._commit_lock:
+        thread.start()
+        while not ingest._waiting:
+            time.sleep(0.01)
+        ingest._work_off(ingest._take())
+    thread.join()
+    assert read == [0, 1]
+
+
 def send_from(app, name):
     with app.app_context():
         outcome = submit(*(Event(id=f"{name}-{n}", name="n") for n in range(10)))
