@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import bench_otlp, gateway, ingest, lists, notices, pages, postgres, start, trends, vault
+from tests.bench import bench_otlp, exports, gateway, ingest, lists, notices, pages, postgres, start, trends, vault
 from tests.bench.figures import Figure, print_table
 
 BENCHES: dict[str, Callable[[int], list[Figure]]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[int], list[Figure]]] = {
     "P8": notices.fan_out,
     "P9": gateway.overhead,
     "P10": start.start_and_memory,
+    "P11": exports.exports,
     "P12": pages.open_console,
     "P13": ingest.stored_bytes,
     "V1": vault.rewrapping,

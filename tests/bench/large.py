@@ -94,14 +94,19 @@ def store(records: int, database: str) -> Iterator[Store]:
         if records not in _staged:
             _staged[records] = stage(_folder() / "staged.db", records)
         folder = _folder()
-        found = _made[records, database] = make(folder, _staged[records], _server(folder) if database == "postgresql" else "")
+        url, other = (_server(folder), _made.get((records, "sqlite"))) if database == "postgresql" else ("", None)
+        rolled = None if other is None else other.folder / "pilothouse.db"
+        found = _made[records, database] = make(folder, _staged[records], url, rolled=rolled)
     with found.app.app_context():
         yield found
         db.session.remove()
 
 
-def make(folder: Path, staged: Path, url: str = "") -> Store:
-    """Make a store of what is staged in an empty PostgreSQL database, or in a SQLite file in a folder."""
+def make(folder: Path, staged: Path, url: str = "", *, rolled: Path | None = None) -> Store:
+    """Make a store of what is staged in an empty PostgreSQL database, or in a SQLite file in a folder.
+
+    `rolled` is the SQLite file of such a store, whose roll-ups are the same and need not be summed again.
+    """
     settings = {"PILOTHOUSE_DATABASE_URL": url} if url else {}
     app = make_app(environment(folder, **settings))
     with app.app_context():
@@ -109,7 +114,7 @@ def make(folder: Path, staged: Path, url: str = "") -> Store:
         db.engine.dispose()
         with closing(sqlite3.connect(staged)) as source:
             if url:
-                _fill_postgresql(url, source)
+                _fill_postgresql(url, source, _rolled(source) if rolled is None else _copied(rolled))
             else:
                 _fill_sqlite(folder / "pilothouse.db", staged, source)
     return Store(app, folder, settings)
@@ -239,7 +244,7 @@ def _fill_sqlite(path: Path, staged: Path, source: sqlite3.Connection) -> None:
         target.execute("PRAGMA journal_mode=WAL")
 
 
-def _fill_postgresql(url: str, source: sqlite3.Connection) -> None:
+def _fill_postgresql(url: str, source: sqlite3.Connection, tables: Iterable[Table]) -> None:
     with psycopg.connect(url) as target:
         target.execute("CREATE SCHEMA staged")
         for name, columns in STAGED.items():
@@ -253,7 +258,7 @@ def _fill_postgresql(url: str, source: sqlite3.Connection) -> None:
         target.execute("SET LOCAL work_mem = '1GB'")
         for statement in ROWS:
             target.execute(statement)
-        for table, columns, rows in _rolled(source):
+        for table, columns, rows in tables:
             _copy(target, table, columns, rows)
         target.execute("DROP SCHEMA staged CASCADE")
     with psycopg.connect(url, autocommit=True) as target:
@@ -368,6 +373,13 @@ def _rolled(source: sqlite3.Connection) -> Iterator[Table]:
         yield "measure_rollups", columns, rows(cuts[scope, cut], cut, resolution, found)
     members = [(number, cut_id, written(values)) for (cut_id, values), number in series.items()]
     yield "measure_series", ("id", "cut_id", "digest", "members"), [(n, cut, digest_of(text), text) for n, cut, text in members]
+
+
+def _copied(path: Path) -> Iterator[Table]:
+    with closing(sqlite3.connect(path)) as made:
+        for table in ("measure_names", "measure_cuts", "measure_series", "measure_rollups"):
+            rows = made.execute(f"SELECT * FROM {table}")
+            yield table, tuple(column[0] for column in rows.description), rows
 
 
 def _summed(source: sqlite3.Connection, one: Summing, cut: tuple[str, ...], resolution: Resolution) -> Part:

@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,10 +80,12 @@ def wait_for(url: str, process: subprocess.Popen[str], *, key: str = "") -> None
 
 def _first_lines(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
+    pipe = process.stdout.fileno()
+    os.set_blocking(pipe, False)
     text, until = "", time.monotonic() + 5
     while "ph_access_" not in text and time.monotonic() < until:
-        text += process.stdout.read() or ""
+        with suppress(BlockingIOError):
+            text += os.read(pipe, 1 << 16).decode()
         time.sleep(0.05)
     return text
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 
 import pytest
 
 from pilothouse.clock import DAY, HOUR, MINUTE, now, to_rfc3339
+from pilothouse.measure_rollups import compact
 
 LINE = {
     "calls", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
@@ -89,6 +91,19 @@ def test_every_breakdown_adds_up_to_the_totals(api, usage, totals, lines, by):
 def test_the_dearest_comes_first(api, usage):
     api.send(usage("u1", model="gpt-4o-mini"), usage("u2"), usage("u3", model="ours", prompt_tokens=9_000_000))
     assert [line["key"] for line in read(api, "breakdown")["data"]] == ["gpt-4o", "gpt-4o-mini", "ours"]
+
+
+def test_of_many_users_the_dearest_are_told_apart_and_the_rest_is_one_line(api, usage, totals):
+    api.send(*(usage(f"u{n}", user=f"user{n:02}", prompt_tokens=1_000 + n) for n in range(30)), usage("nobody"))
+    for _ in range(2):
+        found = api.get("/api/tokens/breakdown?by=user&top=3&range=30d").json["data"]
+        assert [line["key"] for line in found] == ["user29", "user28", "user27", None, "(other)"]
+        assert [line["calls"] for line in found] == [1, 1, 1, 1, 27]
+        for part in ("calls", "prompt_tokens", "total_tokens", "unpriced_records"):
+            assert sum(line[part] for line in found) == totals(api)[part]
+        assert sum(Decimal(line["cost_usd"]) for line in found) == Decimal(totals(api)["cost_usd"])
+        compact()
+    assert api.get("/api/tokens/breakdown?by=user&top=0").json["errors"][0]["path"] == "top"
 
 
 def test_shares_are_of_the_tokens_where_nothing_is_priced(api, usage):

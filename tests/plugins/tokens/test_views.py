@@ -48,6 +48,16 @@ def test_the_overview_shows_spend_and_who_spends_it(api, admin, usage):
     assert "No workflow" in words(admin.get("/tokens/?by=workflow"))
 
 
+def test_of_many_users_the_page_names_the_dearest_of_its_period(api, admin, usage):
+    api.send(*(usage(f"u{n}", user=f"user{n:02}", prompt_tokens=1_000 + n) for n in range(60)))
+    api.send(*(usage(f"old{n}", user=f"user{n:02}", prompt_tokens=90_000, at=now() - 9 * DAY) for n in range(10)))
+    shown = words(admin.get("/tokens/?by=user"))
+    assert "user59" in shown
+    assert "user10" in shown
+    assert "user09" not in shown
+    assert "All others 10 " in shown
+
+
 def test_what_is_unpriced_is_never_shown_as_free(api, admin, usage):
     run = {"type": "execution", "id": "run-1", "workflow": "nightly", "status": "succeeded", "started_at": now()}
     api.send(run, usage("u1", model="house/llama 3", execution_id="run-1"))
