@@ -22,13 +22,14 @@ from sqlalchemy import Connection
 
 from pilothouse import bus, clock
 from pilothouse.contract.contributions import Arrival, ArrivalSink, Batch, Enricher, Link, Recorded, Recorder, Refusal, Source
-from pilothouse.db import after_commit, db, explain, in_unit_of_work, lock_writers, unit_of_work
-from pilothouse.errors import FieldError, PilothouseError, StoreAway
+from pilothouse.db import LOCK_WAIT_S, after_commit, db, explain, in_unit_of_work, lock_writers, unit_of_work
+from pilothouse.errors import FieldError, PilothouseError, StoreAway, TooManyRequests
 from pilothouse.measures import Deltas
 from pilothouse.plugins.registry import Registry
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.signals import CORE_SIGNALS, Error, Execution, Signal, tag_of
+from pilothouse.turned_away import TurnedAway
 
 SAVEPOINT = "pilothouse_recorder"
 T = TypeVar("T")
@@ -40,6 +41,7 @@ _PLACES = re.compile(r"\[\d+\]")
 MOST_SPLITS = 32  # halvings of failing groups in one transaction: enough for two or three signals that break a recorder
 GATHER_S = 0.003  # what a commit costs: the longest that the first of a group waits for the others
 CAREFUL_S = 60.0  # how long every plugin's code runs in a savepoint after some failed without one
+TELL_WAIT_MS = 200  # for other writers, before those who were turned away are told of later
 GROUP_LIMIT = 5_000  # signals that share one commit; more would keep the first caller waiting
 
 
@@ -86,6 +88,7 @@ class Ingest:
         for recorders in self._recorders.values():
             recorders.sort(key=lambda pair: not pair[1].owner)  # stable: the owner first, then by `requires`
         self._sinks: list[tuple[str, ArrivalSink]] = registry.all("arrival_sinks")
+        self._turned_away = TurnedAway()
         self._waiting: list[_Job] = []
         self._expected = 1  # how many requests came together the last time
         self._queue_lock = threading.Lock()
@@ -180,7 +183,8 @@ class Ingest:
             transaction = _Transaction(self, connection, enabled)
             transaction.record(entries)
             transaction.deltas.write(connection)
-            self._tell(connection, [_arrival(job, outcome) for job, outcome in zip(group, outcomes, strict=True)])
+            arrivals = [_arrival(job, outcome) for job, outcome in zip(group, outcomes, strict=True)]
+            self._tell(connection, [*arrivals, *self._turned_away.take()])
             topics = (*transaction.topics, *{plugin for plugin, _ in self._sinks})
             after_commit(lambda: runtime().changes.bump(*topics) if topics else None)
         return outcomes
@@ -193,10 +197,23 @@ class Ingest:
         except PilothouseError as fault:
             if fault.status in REFUSALS and self._sinks and not in_unit_of_work():
                 refusal = Refusal("", fault.detail or fault.title)
-                with suppress(PilothouseError), unit_of_work() as session:  # nobody is to hear of our outage instead
-                    lock_writers(connection := session.connection())
-                    self._tell(connection, [Arrival(source, clock.now(), rejected=1, refusals=(refusal,))])
+                self._tell_alone([Arrival(source, clock.now(), rejected=1, refusals=(refusal,))], LOCK_WAIT_S * 1_000)
+            elif fault.status == TooManyRequests.status:
+                self.turn_away(source, fault)
             raise
+
+    def turn_away(self, source: Source, fault: PilothouseError) -> None:
+        """Count a request that was not let in; the sinks hear of it within a second, or with what is stored next."""
+        if self._sinks and self._turned_away.add(source, f"{fault.status}: {fault.detail or fault.title}"):
+            self._tell_alone(self._turned_away.take(), TELL_WAIT_MS)
+
+    def _tell_alone(self, arrivals: list[Arrival], wait_ms: int) -> None:
+        if in_unit_of_work():
+            return
+        with suppress(PilothouseError), unit_of_work(wait_ms=wait_ms) as session:  # nobody is to hear of our outage instead
+            lock_writers(connection := session.connection())
+            self._tell(connection, arrivals)
+            after_commit(lambda: runtime().changes.bump(*{plugin for plugin, _ in self._sinks}))
 
     def _tell(self, connection: Connection, arrivals: list[Arrival]) -> None:
         for plugin, sink in self._sinks:

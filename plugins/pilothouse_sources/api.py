@@ -35,11 +35,11 @@ class ReasonAnswer(msgspec.Struct, frozen=True):
 
 
 class SourceAnswer(msgspec.Struct, frozen=True):
-    """What one client sent with one access token. `token` is its name, null once it is gone."""
+    """What one client sent with one access token: `token` is its name, null once it is gone. `token_id` is null without one."""
 
     client: str
     version: str | None
-    token_id: str
+    token_id: str | None
     token: str | None
     requests: int
     accepted: int
@@ -66,7 +66,8 @@ def list_sources(query: SourceQuery) -> Sources:
     """List who sent signals.
 
     Each client by the name and version that it gives, with its access token; what was accepted, known before and rejected,
-    and why. Requests that were refused as a whole count as one rejected. At most 500, the ones heard of last.
+    and why. Requests that were refused as a whole count as one rejected, also those that were not let in: without a known
+    token (401), without the scope (403), over a limit (429). At most 500, the ones heard of last.
     """
     return Sources([_answer(line) for line in queries.lines(query.period())])
 
@@ -76,6 +77,6 @@ def _answer(line: Line) -> SourceAnswer:
         ReasonAnswer(one.field, one.message, one.count, to_rfc3339(one.last_at), one.last_signal) for one in line.reasons
     ]
     return SourceAnswer(
-        line.client, line.version or None, line.token_id, line.token, line.requests, line.accepted, line.duplicates,
+        line.client, line.version or None, line.token_id or None, line.token, line.requests, line.accepted, line.duplicates,
         line.rejected, to_rfc3339(line.last_at), reasons,
     )  # fmt: skip

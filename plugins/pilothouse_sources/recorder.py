@@ -52,20 +52,24 @@ class Tally:
         self._known: set[Any] = set()  # rows of which it is known that they are there
 
     def take(self, connection: Connection, arrivals: Sequence[Arrival]) -> None:
-        """Count arrivals; what Pilothouse reports of itself and what people edit is none."""
+        """Count arrivals; what Pilothouse reports of itself and what people edit is none.
+
+        Those who were turned away are counted too, also without a known token (their token is "").
+        """
         counted: dict[Key, list[int]] = {}
         reasons: dict[Reason, list[Any]] = {}
         added: Counter[Any] = Counter()  # rows that these arrivals add, by what limits their number
         for arrival in arrivals:
-            if arrival.source.token_id is None or arrival.source.edit:
+            if arrival.source.edit or (arrival.source.token_id is None and not arrival.turned_away):
                 continue
             key = self._client(connection, arrival, added)
             row = counted.setdefault(key, [0, 0, 0, 0, arrival.at])
-            row[:] = (row[0] + 1, row[1] + arrival.accepted, row[2] + arrival.duplicates, row[3] + arrival.rejected,
+            requests = row[0] + (arrival.turned_away or 1)
+            row[:] = (requests, row[1] + arrival.accepted, row[2] + arrival.duplicates, row[3] + arrival.rejected,
                       max(row[4], arrival.at))  # fmt: skip
             for refusal in arrival.refusals:
                 told = reasons.setdefault(self._reason(connection, key, refusal, added), [0, arrival.at, None])
-                told[:] = told[0] + 1, arrival.at, refusal.signal_id
+                told[:] = told[0] + refusal.count, arrival.at, refusal.signal_id
         if counted:
             _COUNT.insert(connection, [(*key, *row) for key, row in sorted(counted.items())])
         if reasons:

@@ -287,13 +287,16 @@ class Refusal:
     field: str
     message: str
     signal_id: str | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """What became of one request's signals: who sent them, and how many were new, known before and refused.
 
-    A request that was refused as a whole counts as one that was rejected; its refusal names no field.
+    A request that was refused as a whole counts as one that was rejected; its refusal names no field. `turned_away` is the
+    number of requests that were not even let in (401, 403, 429), which are told together; `source.token_id` is None where
+    no token was known.
     """
 
     source: Source
@@ -302,6 +305,7 @@ class Arrival:
     duplicates: int = 0
     rejected: int = 0
     refusals: Sequence[Refusal] = ()
+    turned_away: int = 0
 
 
 @dataclass(frozen=True, slots=True)

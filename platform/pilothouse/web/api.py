@@ -28,9 +28,10 @@ from flask import Blueprint, Response, request
 from pilothouse.access import PUBLIC
 from pilothouse.db import unit_of_work
 from pilothouse.errors import NotFound, UnsupportedMedia
-from pilothouse.identity.principal import current_principal, require
+from pilothouse.identity.principal import current_principal
 from pilothouse.web.bodies import API_LIMIT, read_body
 from pilothouse.web.conditional import etag_of, tagged, unchanged
+from pilothouse.web.doors import require_for
 from pilothouse.web.idempotency import remembered
 from pilothouse.web.parsing import convert, decode_json, read_query
 
@@ -135,7 +136,7 @@ def _view(handler: Callable[..., Any], operation: Operation, *, unsafe: bool) ->
     @functools.wraps(handler)
     def view(**path: Any) -> Response:
         if operation.permission != PUBLIC:
-            require(operation.permission)
+            require_for(operation.permission)
         if any("\0" in str(value) for value in path.values()):
             raise NotFound  # nothing that is stored holds NUL, and PostgreSQL takes no question with it
         if operation.topics:

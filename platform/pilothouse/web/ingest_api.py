@@ -63,7 +63,7 @@ def ingest() -> IngestAnswer:
     source = Source(principal.token_id, request.headers.get("User-Agent", "")[:100])
     with runtime().ingest.watched(source):
         items, outcome = _read()
-    charge(principal.id, len(items))
+        charge(principal.id, len(items))
     outcome = runtime().ingest.submit(items, source, outcome)
     return answer(outcome, commands_for(principal.token_id))
 

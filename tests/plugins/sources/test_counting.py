@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 from tests.conftest import token_of
@@ -12,6 +13,7 @@ from tests.plugins.sources.conftest import event
 from pilothouse.clock import DAY
 from pilothouse.runtime import runtime
 from pilothouse.testing import Api, count_queries
+from pilothouse.turned_away import PAUSE_S, TurnedAway
 from pilothouse_sources import recorder
 from pilothouse_sources.clients import client_of
 
@@ -177,3 +179,57 @@ def test_counts_are_exact_on_either_database_with_many_at_once(either_app, eithe
 
 def test_a_token_for_sending_alone_may_not_read_them(app):
     assert Api(app.test_client(), token_of(app, "ingest")).get("/api/sources").status_code == 403
+
+
+DOORS = ("/api/ingest", "/v1/traces", "/v1/traces/ingest", "/api/public/ingestion", "/api/1/envelope/?sentry_key=ph_access_wrong")
+
+
+@pytest.fixture(autouse=True)
+def nobody_turned_away(app):
+    runtime().ingest._turned_away = TurnedAway()  # the application is the module's: it has told of others a moment ago
+
+
+def turned_away(api, path, agent, token=None):
+    headers = {"User-Agent": agent, **({"Authorization": f"Bearer {token}"} if token else {})}
+    return api.client.post(path, data=b"{}", content_type="application/json", headers=headers)
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_who_has_no_known_token_is_seen_with_the_reason(api, path):
+    assert turned_away(api, path, "lost/1.0", "ph_access_wrong").status_code in {401, 403}
+    line = sources(api)["lost"]
+    assert (line["token_id"], line["token"], line["requests"], line["accepted"], line["rejected"]) == (None, None, 1, 0, 1)
+    assert line["rejections"][0]["message"].startswith("401: ")
+
+
+def test_who_lacks_the_scope_is_seen_with_the_name_of_the_token(api, make_token):
+    assert turned_away(api, "/api/ingest", "reader/2", make_token("read")).status_code == 403
+    line = sources(api)["reader"]
+    assert (line["token"], line["rejections"][0]["message"][:5]) == ("test", "403: ")
+
+
+def test_who_is_over_the_limit_is_seen(build_app):
+    app = build_app(PILOTHOUSE_INGEST_RATE="1")
+    api = Api(app.test_client(), token_of(app))
+    with app.app_context():
+        statuses = [send(api, event(f"e{n}"), agent="eager/3").status_code for n in range(4)]
+        runtime().ingest._turned_away._told_at = 0  # a second later
+        turned_away(api, "/api/ingest", "other")
+    assert statuses.count(429) > 0
+    line = sources(api)["eager"]
+    assert (line["rejected"], line["accepted"]) == (statuses.count(429), statuses.count(200))
+    assert line["rejections"][0]["message"].startswith("429: ")
+
+
+def test_turning_many_away_costs_one_write_and_a_bounded_number_of_rows(api):
+    turned_away(api, "/api/ingest", "first")
+    begun = time.monotonic()
+    with count_queries() as statements:
+        for number in range(400):
+            turned_away(api, "/api/ingest", f"agent-{number}")
+    writes = [statement for statement in statements if statement.startswith('INSERT INTO "source_days"')]
+    assert len(writes) <= (time.monotonic() - begun) / PAUSE_S
+    send(api, event("e1"))
+    lines = sources(api)
+    assert len(lines) <= recorder.MOST_CLIENTS + 2
+    assert sum(line["rejected"] for line in lines.values()) == 401
