@@ -18,6 +18,7 @@ from pilothouse_telemetry.trends import figure
 RUNS, DURATION = "executions.count", "executions.duration_ms"
 SPEND, PROMPT, COMPLETION = "tokens.cost_usd", "tokens.prompt", "tokens.completion"  # PROMPT's count is that of all calls
 EXECUTIONS, CALLS, EVENTS = "/executions/", "/tokens/?tab=calls", "/analytics/events"  # where the rows behind charts are
+SPANS = {"5m": "5 minutes", "30m": "30 minutes", "2h": "2 hours", "6h": "6 hours"}  # that are no unit of their own
 MOST_LINKS = 60  # buckets that lead to their rows; of more, one zooms in first: four hundred links would weigh on the page
 ENOUGH = 30  # runs in both periods from which on a change is coloured: fewer change by chance
 
@@ -71,7 +72,7 @@ def dashboard(reading: Reading, scope: Scope, marks: Sequence[tuple[int, str]], 
     runs, runs_before = _Runs.of(reading.get("runs")), _Runs.of(reading.get("runs.before"))
     parts: list[_Part] = []
     if runs is not None:
-        parts.append(_run_parts(runs, runs_before))
+        parts.append(_run_parts(runs, runs_before, scope.interval.name))
     elif (events := reading.get("events")) is not None:
         parts.append(_event_parts(events, reading.get("events.before")))
     if (durations := reading.get("durations")) is not None:
@@ -133,13 +134,14 @@ def _counted(answer: Answer, statuses: frozenset[str] | None) -> list[int]:
     return [sum(s.count for (status,), s in bucket.items() if statuses is None or status in statuses) for bucket in answer]
 
 
-def _run_parts(runs: _Runs, before: _Runs | None) -> _Part:
+def _run_parts(runs: _Runs, before: _Runs | None, interval: str) -> _Part:
     counts, rates, total, rate = (
         (None, None, None, None) if before is None else (before.counts, before.rates, before.total, before.failure_rate)
     )
     counted = [Series("Executions", runs.counts, "area"), *_dash(counts)]
     rated = [Series("Failure rate", runs.rates, "area", "c-bad"), *_dash(rates)]
-    busiest = f"{formats.count(runs.total)} executions, busiest bucket {formats.count(max(runs.counts, default=0))}"
+    most = f"at most {formats.count(max(runs.counts, default=0))} in {SPANS.get(interval, f'a {interval}')}"
+    busiest = f"{formats.count(runs.total)} execution{'' if runs.total == 1 else 's'}, {most}"
     failed = f"{formats.count(sum(runs.failed))} of {formats.count(sum(runs.ended))} that ended failed or timed out"
     csv = (("measure", RUNS),)
     enough = _enough(runs, before)

@@ -78,7 +78,8 @@ class AnalyticsView(ConsoleView):
         after = read_cursor(query.cursor) if query.cursor else None
         rows, cursor = page_of(queries.page(query.filters(), DEFAULT_LIMIT, after), DEFAULT_LIMIT, lambda row: (row.at, row.id))
         period = read_period("7d")
-        names = [(line.name, line.name, line.events) for line in queries.components(period, users=False) if line.name is not None]
+        known = [line for line in queries.components(period, users=False) if line.name is not None]
+        names = [(line.name, line.name, line.events) for line in known]
         custom = "custom" if query.since is not None or query.until is not None else query.range or ""
         return self.render(
             "telemetry/events.html", rows=rows, older=cursor, query=query, components=names, range=custom

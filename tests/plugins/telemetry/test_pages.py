@@ -59,6 +59,12 @@ def test_the_strip_and_the_charts_say_what_was_counted(browser):
     assert sum(int(row[1]) for row in numbers(text, "Executions")) == 40
 
 
+def test_a_chart_of_executions_says_when_there_were_most(browser):
+    count_runs((NOON - DAY, "nightly", "succeeded"), (NOON - DAY, "nightly", "failed"), (NOON - 3 * DAY, "nightly", "failed"))
+    assert "3 executions, at most 2 in 6 hours" in browser.get("/analytics/?range=7d").text
+    assert "3 executions, at most 2 in a day" in browser.get("/analytics/?range=4w").text
+
+
 def test_charts_csv_and_api_show_the_same_sums(browser, api):
     count_runs(*((NOON - n * 5 * HOUR, "nightly", "succeeded") for n in range(60)), cost=1_000_000_000)
     measure_rollups.compact()

@@ -174,6 +174,17 @@ def test_recommendations_are_shown_and_dismissed(api, admin, post, usage):
     assert "Move short calls" not in words(admin.get("/tokens/"))
 
 
+def test_many_recommendations_wait_behind_the_largest(api, admin, usage):
+    for place in range(8):
+        short = {"prompt_tokens": 800, "completion_tokens": 40, "workflow": f"triage-{place}"}
+        api.send(*(usage(f"u{place}-{n}", execution_id=f"e{place}-{n}", at=now() - HOUR, **short) for n in range(20)))
+    with unit_of_work():
+        tasks.recommend({})
+    page = admin.get("/tokens/").text
+    assert "2 more ways to spend less" in page
+    assert page.count("Show executions") == 8
+
+
 def test_an_execution_shows_its_models(api, admin, usage):
     api.send(usage("u1", execution_id="e1"), usage("u2", execution_id="e1", model="ours"), usage("u3", execution_id="e2"))
     shown = words(admin.get("/executions/e1"))
