@@ -15,9 +15,10 @@ _STATUSES: dict[str, Status] = {
 
 
 class CheckIn(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check-in says of its monitor; `ends` tells whether its run is over, `config` is as it came."""
+    """What a check-in says of its monitor: its run's status, whether that is over (`ends`), the `config` as it came."""
 
     id: str
+    status: Status
     slug: str
     environment: str
     at: int
@@ -32,8 +33,9 @@ def reading_of(checkin: Json, run: Execution) -> CheckIn | None:
         return None
     ends = run.finished_at is not None
     return CheckIn(
-        id=run.id, slug=run.workflow, environment=run.environment or "", ends=ends, started_at=run.started_at,
-        at=(run.finished_at if ends else run.started_at) or 0, config=an_object(checkin.get("monitor_config")),
+        id=run.id, status=run.status, slug=run.workflow, environment=run.environment or "", ends=ends,
+        started_at=run.started_at, at=(run.finished_at if ends else run.started_at) or 0,
+        config=an_object(checkin.get("monitor_config")),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.sdk import Id, Json, Millis, Model, Name
@@ -12,7 +12,7 @@ class Monitor(Model):
     """A scheduled job in one environment ("" where none is named).
 
     `due_at` is when it should start next, `late_at` when it is missed; both null while it is not expected. `misses` counts
-    those in a row.
+    those in a row. `last_status` is its last run's, or "missed", known since `last_at`; that run's execution is `last_run_id`.
     """
 
     __tablename__ = "sentry_monitors"
@@ -25,6 +25,9 @@ class Monitor(Model):
     late_at: Mapped[int | None] = mapped_column(Millis)
     misses: Mapped[int]
     heard_at: Mapped[int] = mapped_column(Millis)
+    last_status: Mapped[str] = mapped_column(String(16))
+    last_at: Mapped[int] = mapped_column(Millis)
+    last_run_id: Mapped[str] = mapped_column(Id)
 
 
 class OpenRun(Model):

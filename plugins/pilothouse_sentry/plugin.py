@@ -7,8 +7,20 @@ from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import BeatEntry, Manifest, Model, Principal, Snippet, Task, hookimpl
-from pilothouse_sentry import api, credentials, snippets, tasks
+from pilothouse.sdk import (
+    AdminView,
+    BeatEntry,
+    Manifest,
+    Model,
+    NavItem,
+    Permission,
+    Principal,
+    Snippet,
+    Task,
+    hookimpl,
+    roles_from,
+)
+from pilothouse_sentry import api, credentials, monitors_api, snippets, tasks, views
 from pilothouse_sentry.door import Door
 from pilothouse_sentry.models import MODELS
 
@@ -48,8 +60,26 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 
 @hookimpl
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
-    """Return the door."""
-    return [api.blueprint(Door())]
+    """Return the door and the endpoint of the scheduled jobs."""
+    return [api.blueprint(Door()), monitors_api.blueprint()]
+
+
+@hookimpl
+def pilothouse_permissions() -> Iterable[Permission]:
+    """Return the permission."""
+    return [Permission(monitors_api.VIEW, "See scheduled jobs", roles_from("viewer"), "read")]
+
+
+@hookimpl
+def pilothouse_admin_views() -> Iterable[AdminView]:
+    """Return the page."""
+    return [AdminView("sentry", lambda: views.MonitorsView("sentry"), monitors_api.VIEW)]
+
+
+@hookimpl
+def pilothouse_navigation() -> Iterable[NavItem]:
+    """Return the entry of the sidebar."""
+    return [NavItem("Scheduled jobs", "sentry.index", monitors_api.VIEW, "Monitor", 30, "clock", "j")]
 
 
 @hookimpl

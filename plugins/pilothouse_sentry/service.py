@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 
 from pilothouse.sdk import DAY, Execution, Signal, Source, db, lock_writers, now, raw, runtime
 from pilothouse_sentry import schedules
-from pilothouse_sentry.checkins import CheckIn, missed_error
+from pilothouse_sentry.checkins import MISSED, CheckIn, missed_error
 from pilothouse_sentry.models import Monitor, OpenRun
 from pilothouse_sentry.schedules import Schedule
 
@@ -29,6 +29,8 @@ def note(check_ins: list[CheckIn]) -> None:
     for check_in in check_ins:
         monitor = _monitor(check_in)
         was_open = _follow_run(check_in, monitor)
+        if monitor is not None and check_in.at >= monitor.last_at:
+            monitor.last_status, monitor.last_at, monitor.last_run_id = check_in.status, check_in.at, check_in.id
         if monitor is None or (check_in.ends and was_open):
             continue  # the end of a run says nothing of when the next one is due: its start did
         begun = check_in.at if check_in.started_at is None else check_in.started_at
@@ -46,14 +48,18 @@ def find_missed() -> int:
     lock_writers(session.connection())
     late = session.scalars(select(Monitor).where(Monitor.late_at <= at).order_by(Monitor.late_at).limit(MOST_AT_ONCE)).all()
     over = session.scalars(select(OpenRun).where(OpenRun.ends_at <= at).order_by(OpenRun.ends_at).limit(MOST_AT_ONCE)).all()
-    signals: list[Signal] = [_missed_run(monitor) for monitor in late]
-    signals += [_timed_out(run) for run in over]
-    for monitor in late:
+    missed = [_missed_run(monitor) for monitor in late]
+    signals: list[Signal] = [*missed, *map(_timed_out, over)]
+    for monitor, missing in zip(late, missed, strict=True):
+        monitor.last_status, monitor.last_at, monitor.last_run_id = MISSED, monitor.late_at or at, missing.id
         schedule = _schedule_of(monitor)
         monitor.misses += 1
         following = schedule.after_missing(monitor.due_at or at, at)
         _expect(monitor, schedule, following if monitor.misses < MOST_MISSES else None)
     for run in over:
+        behind = session.get(Monitor, (run.slug, run.environment))
+        if behind is not None and behind.last_run_id == run.id:
+            behind.last_status, behind.last_at = "timed_out", run.ends_at
         session.delete(run)
     session.flush()
     runtime().ingest.submit(list(enumerate(signals)), SOURCE)
@@ -72,7 +78,10 @@ def _monitor(check_in: CheckIn) -> Monitor | None:
     monitor = session.get(Monitor, (check_in.slug, check_in.environment))
     told = schedules.read(check_in.config) if check_in.config else None
     if monitor is None and told is not None and _has_room():
-        monitor = Monitor(slug=check_in.slug, environment=check_in.environment, misses=0, heard_at=check_in.at)
+        monitor = Monitor(
+            slug=check_in.slug, environment=check_in.environment, misses=0, heard_at=check_in.at, last_status=check_in.status,
+            last_at=check_in.at, last_run_id=check_in.id,
+        )  # fmt: skip
         session.add(monitor)
     if monitor is not None and told is not None:
         monitor.schedule = msgspec.json.encode(told).decode()

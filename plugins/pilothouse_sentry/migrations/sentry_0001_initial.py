@@ -22,6 +22,9 @@ def upgrade() -> None:
     sa.Column('late_at', sa.BigInteger(), nullable=True),
     sa.Column('misses', sa.Integer(), nullable=False),
     sa.Column('heard_at', sa.BigInteger(), nullable=False),
+    sa.Column('last_status', sa.String(length=16), nullable=False),
+    sa.Column('last_at', sa.BigInteger(), nullable=False),
+    sa.Column('last_run_id', sa.String(length=128), nullable=False),
     sa.PrimaryKeyConstraint('slug', 'environment', name=op.f('pk_sentry_monitors'))
     )
     with op.batch_alter_table('sentry_monitors', schema=None) as batch_op:
