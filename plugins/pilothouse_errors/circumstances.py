@@ -1,8 +1,8 @@
 """What a source told of an error beside the error itself, sorted for showing: causes, what came before, request, person, tags.
 
-Attributes are free; these names are what Sentry's SDKs use and what any source may use: `exceptions` (the oldest first),
-`breadcrumbs` (the oldest first), `request`, `user`, `tags`, `contexts`, `extra`, `step_id`, `step`. What does not have the
-shape of its name is listed with the rest, so nothing that was sent stays hidden.
+Attributes are free; these names are what Sentry's SDKs use and what any source may use: `exceptions` (the oldest first, each
+with its `frames`, the innermost last), `breadcrumbs` (the oldest first), `request`, `user`, `tags`, `contexts`, `extra`,
+`step_id`, `step`. What does not have the shape of its name is listed with the rest, so nothing that was sent stays hidden.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.sdk import formats
+from pilothouse.sdk import Frame, formats
 
 MOST_LINES = 100  # breadcrumbs, and members of a chain of exceptions
 MOST_PAIRS = 200
+MOST_FRAMES = 200  # of one exception that another one follows from
 LONGEST = 2_000  # characters of one value
 SECONDS_END = 100_000_000_000  # a number below it is seconds since 1970, one above it milliseconds
 LATEST = 253_402_300_800_000  # ms, the end of the year 9999
@@ -32,12 +33,13 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One exception of a chain or group: `depth` is its place below the outermost one."""
+    """One exception of a chain or group: `depth` is its place below the outermost one, whose frames are the error's own."""
 
     error_type: str
     message: str
     module: str
     depth: int
+    frames: list[Frame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,19 @@ def _causes(sent: Sequence[Any] | None) -> list[Cause]:
     told.reverse()
     depths = _depths(told)
     return [
-        Cause(plain(one.get("type") or "Error"), plain(one.get("message") or ""), plain(one.get("module") or ""), depth)
+        Cause(plain(one.get("type") or "Error"), plain(one.get("message") or ""), plain(one.get("module") or ""), depth,
+              _frames(one.get("frames")))
         for one, depth in zip(told, depths, strict=True)
-    ]
+    ]  # fmt: skip
+
+
+def _frames(sent: Any) -> list[Frame]:
+    """Return frames as errors have them, the innermost last; what is none is left out."""
+    found = []
+    for frame in sent[-MOST_FRAMES:] if isinstance(sent, list) else ():
+        with suppress(msgspec.ValidationError):
+            found.append(msgspec.convert(frame, Frame))
+    return found
 
 
 def _depths(told: Sequence[Mapping[str, Any]]) -> list[int]:

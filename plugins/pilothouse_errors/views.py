@@ -94,7 +94,7 @@ class ErrorsView(ConsoleView):
             "trend": _trend(group_id), "shares": _share_rows(shares), "activity": group_queries.activity(group_id),
             "executions": met[:LISTED], "wasted": _wasted(met), "members": active_members(), "names": _names([group]),
             "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
-            "detail_of": _detail_of, "is_new": now() - group.first_seen_at < NEW,
+            "detail_of": _detail_of, "stack_of": _shown, "is_new": now() - group.first_seen_at < NEW,
         }  # fmt: skip
 
     @expose("/<group_id>/change", methods=("POST",))
@@ -212,9 +212,13 @@ def _share_rows(shares: Any) -> list[tuple[str, list[tuple[str, float, str, None
 
 
 def _frames(error: Any) -> list[dict[str, Any]]:
-    """Return an error's frames, the most recent call first; the first one of the program's own is open."""
+    """Return an error's frames."""
     sent = msgspec.json.decode(error.frames, type=list[Frame]) if error.frames is not None else None
-    frames = sent if sent is not None else parse(error.stack_trace) if error.stack_trace else []
+    return _shown(sent if sent is not None else parse(error.stack_trace) if error.stack_trace else [])
+
+
+def _shown(frames: Sequence[Frame]) -> list[dict[str, Any]]:
+    """Return frames as the page shows them, the most recent call first; the first one of the program's own is open."""
     shown = [_frame(frame) for frame in reversed(frames)]
     opened = next((frame for frame in shown if frame["in_app"]), shown[0] if shown else None)
     if opened is not None:

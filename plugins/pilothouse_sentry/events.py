@@ -1,7 +1,7 @@
 """An event becomes an error: what went wrong, where, how grave, to whom, and what had happened before.
 
 https://develop.sentry.dev/sdk/data-model/event-payloads/. The last of `exception.values` is the outermost exception, which
-names the error; the others are in its stack trace and attributes.
+names the error; the others, with their frames, are in its attributes.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from pilothouse.sdk import Error, Execution, Severity, Signal, new_id, raw
 from pilothouse_sentry.envelope import Scope
 from pilothouse_sentry.frames import exceptions_of, frames_of, stack_of, written
-from pilothouse_sentry.limits import LONGEST_MESSAGE, MOST_BREADCRUMBS
+from pilothouse_sentry.limits import LONGEST_MESSAGE, MOST_BREADCRUMBS, MOST_FRAMES
 from pilothouse_sentry.values import Json, an_object, cut, first_text, identifier, moment, objects, tags_of, text_of
 
 MESSAGE = "Message"  # the type of what was logged or said without an exception
@@ -143,7 +145,7 @@ def _attributes(event: Json, exceptions: list[Json], tags: Json, trace: Json) ->
         "request": request_of(an_object(event.get("request"))),
         "user": _person(an_object(event.get("user"))),
         "breadcrumbs": _breadcrumbs(event),
-        "exceptions": [_link(exception) for exception in exceptions] if len(exceptions) > 1 else None,
+        "exceptions": _chain(exceptions) if len(exceptions) > 1 else None,
         "mechanism": an_object(exceptions[-1].get("mechanism")) if exceptions else None,
     }
     return {name: value for name, value in told.items() if value}
@@ -153,8 +155,23 @@ def _person(user: Json) -> Json:
     return {name: value for name, value in user.items() if name in {"id", "email", "username", "name", "segment"} and value}
 
 
+def _chain(exceptions: list[Json]) -> list[Json]:
+    """Return the exceptions of a chain or group, each with its frames but the last, whose frames are the error's own.
+
+    Where all frames together are too many, the exceptions nearest to the last one keep theirs.
+    """
+    links = [_link(exception) for exception in exceptions]
+    left = MOST_FRAMES
+    for link, exception in zip(reversed(links[:-1]), reversed(exceptions[:-1]), strict=True):
+        frames = frames_of(an_object(exception.get("stacktrace")))[-left:] if left else []
+        left -= len(frames)
+        if frames:
+            link["frames"] = msgspec.to_builtins(frames)
+    return links
+
+
 def _link(exception: Json) -> Json:
-    """Return one exception of a chain or group without its frames; `mechanism` has its place in the tree."""
+    """Return one exception; `mechanism` has its place in the tree."""
     told = {"type": exception.get("type"), "message": exception.get("value"), "module": exception.get("module"),
             "mechanism": exception.get("mechanism")}  # fmt: skip
     return {name: value for name, value in told.items() if value}

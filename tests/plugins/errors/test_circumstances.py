@@ -26,6 +26,27 @@ def test_a_chain_runs_from_the_outermost_exception_to_its_causes():
     assert around.causes[1].module == "shop"
 
 
+def test_each_exception_of_a_chain_has_its_frames():
+    frames = [{"file": "shop.py", "function": "price", "line": 7, "vars": {"n": 1}}, "odd", {"line": "x"}, {"file": 5}]
+    around = read({"exceptions": chain(("KeyError", {"frames": frames}), ("Odd", {"frames": {"a": 1}}), ("OrderFailed", {}))}, AT)
+    assert [[frame.function for frame in cause.frames] for cause in around.causes] == [[], [], ["price"]]
+
+
+def test_the_page_shows_the_frames_of_the_innermost_exception_open(api, as_role):
+    def frame(name):
+        return {"file": "shop.py", "function": name, "line": 7, "context_line": f"return {name}(<sku>)", "in_app": True}
+
+    links = [("KeyError", {"frames": [frame("price")]}), ("ValueError", {"frames": [frame("parse")] * 2}), ("OrderFailed", {})]
+    api.send({"type": "error", "id": "e1", "error_type": "OrderFailed", "message": "m", "frames": [frame("order")],
+              "attributes": {"exceptions": chain(*links)}})  # fmt: skip
+    page = as_role("viewer").get(f"/errors/{api.get('/api/errors/e1').json['group_id']}").text
+    for name in ("order", "parse", "price"):
+        assert f"return {name}(&lt;sku&gt;)" in page
+    causes = page[page.index('class="plain causes"'):]
+    assert causes.index('<details class="snip"><summary') < causes.index("2 frames") < causes.index('<details class="snip" open>')
+    assert causes.index('<details class="snip" open>') < causes.index("1 frame,")
+
+
 def test_a_group_is_a_tree():
     def place(key, parent=None):
         return {"mechanism": {"exception_id": key, **({} if parent is None else {"parent_id": parent})}}

@@ -49,6 +49,22 @@ def test_the_chain_stays_with_its_places_in_the_tree() -> None:
     assert chain[0]["mechanism"]["parent_id"] == 0
 
 
+def test_each_exception_of_a_chain_has_its_frames_and_the_last_one_the_error_s() -> None:
+    def stack(name: str, count: int = 1) -> dict[str, Any]:
+        frame = {"filename": "shop.py", "function": name, "lineno": 7, "context_line": "f()", "vars": {"sku": "A-7"}, "in_app": True}
+        return {"frames": [frame] * count}
+
+    inner = {"type": "KeyError", "value": "'a'", "stacktrace": stack("price")}
+    outer = {"type": "OrderFailed", "value": "no", "stacktrace": stack("order")}
+    event = exception(inner, {"type": "ValueError"}, outer)
+    chain = attributes_of(event)["exceptions"]
+    assert [[frame["function"] for frame in one.get("frames", [])] for one in chain] == [["price"], [], []]
+    assert chain[0]["frames"][0] | {"vars": {"sku": "A-7"}, "line": 7, "context_line": "f()"} == chain[0]["frames"][0]
+    assert [frame.function for frame in error_of(event).frames or []] == ["order"]
+    many = attributes_of(exception({**inner, "stacktrace": stack("a", 900)}, {**inner, "stacktrace": stack("b", 700)}, outer))
+    assert [len(one.get("frames", [])) for one in many["exceptions"]] == [299, 700, 0]
+
+
 def test_a_list_or_a_bare_exception_is_read_too() -> None:
     assert error_of({"exception": [{"type": "A"}]}).error_type == "A"
     assert error_of({"exception": {"type": "B", "value": "b"}}).error_type == "B"
