@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import http.cookiejar
 import shutil
+import sqlite3
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from tests.bench import load, records, servers, stores
 from tests.bench.figures import Figure, at_most, percentile
 
-PATHS = ("/executions/", "/errors/", "/tokens/", "/analytics/", "/settings/plugins", "/settings/system", "/api/docs", "/welcome/")
+PATHS = (
+    "/executions/", "/executions/{execution}", "/errors/", "/errors/{group}", "/tokens/", "/analytics/", "/sources/",
+    "/notifications/", "/notifications/preferences", "/keys/", "/team/", "/settings/plugins", "/settings/system", "/api/docs",
+    "/welcome/",
+)  # fmt: skip
 CHROMIUM = "/usr/bin/chromium"
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 LOAD_MS, REQUESTS, COLD_KB, WARM_KB = 400, 5, 45, 16
@@ -29,12 +35,19 @@ def console_pages(rows: int) -> list[Figure]:
         with servers.console(copied) as console, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
             cookie = sign_in(console)
-            for path in PATHS:
+            for path in _paths(copied):
                 figures += _page(browser, console.port, cookie, path)
             browser.close()
     finally:
         shutil.rmtree(copied)
     return figures
+
+
+def _paths(folder: Path) -> list[str]:
+    """Return the addresses of the pages, those of one execution and one error group among them."""
+    with closing(sqlite3.connect(folder / "pilothouse.db")) as connection:
+        execution, group = (connection.execute(f"SELECT id FROM {t} LIMIT 1").fetchone()[0] for t in ("executions", "error_groups"))
+    return [path.format(execution=execution, group=group) for path in PATHS]
 
 
 def _page(browser: Any, port: int, cookie: str, path: str) -> list[Figure]:
@@ -62,7 +75,8 @@ def _page(browser: Any, port: int, cookie: str, path: str) -> list[Figure]:
 
 def _load(page: Any, session: Any, url: str) -> tuple[int, float, float] | None:
     sizes: list[float] = []
-    listener = lambda event: sizes.append(event["encodedDataLength"])  # noqa: E731
+    # what came without a request (a data: address inside of the page) has no bytes of its own
+    listener = lambda event: sizes.append(event["encodedDataLength"]) if event["encodedDataLength"] else None  # noqa: E731
     session.on("Network.loadingFinished", listener)
     answer = page.goto(url, wait_until="load")
     spent = page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")

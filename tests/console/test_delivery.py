@@ -1,9 +1,10 @@
-"""Files and pages leave small: hashed names for a year, gzip, no file of Flask-Admin's."""
+"""Files and pages leave small: hashed names for a year, compressed, no file of Flask-Admin's."""
 
 import gzip
 from pathlib import Path
 
 import pytest
+import zstandard
 from flask import Response
 
 from pilothouse.errors import NotFound
@@ -77,10 +78,18 @@ def test_no_bundled_template_is_within_reach(app):
     assert all(not str(loader.get_source(app.jinja_env, name)[1]).startswith(str(bundled)) for name in names)
 
 
-def test_pages_leave_compressed_where_the_browser_reads_gzip(owner):
-    packed = owner.get("/runs/", headers={"Accept-Encoding": "gzip"})
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert gzip.decompress(packed.data).startswith(b"<!doctype html>")
+@pytest.mark.parametrize(
+    ("accepted", "encoding", "unpack"),
+    [
+        ("gzip", "gzip", gzip.decompress),
+        ("gzip, deflate, br, zstd", "zstd", zstandard.decompress),
+        ("zstd;q=0, gzip", "gzip", gzip.decompress),
+    ],
+)
+def test_pages_leave_compressed_as_the_browser_reads_them(owner, accepted, encoding, unpack):
+    packed = owner.get("/runs/", headers={"Accept-Encoding": accepted})
+    assert packed.headers["Content-Encoding"] == encoding
+    assert unpack(packed.data).startswith(b"<!doctype html>")
     assert "Content-Encoding" not in owner.get("/runs/").headers
 
 
