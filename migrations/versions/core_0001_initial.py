@@ -128,6 +128,7 @@ def upgrade() -> None:
     sa.Column('joined_at', sa.BigInteger(), nullable=True),
     sa.Column('last_active_at', sa.BigInteger(), nullable=True),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('proof_path', sa.Text(), nullable=True),
     sa.ForeignKeyConstraint(['invited_by'], ['users.id'], name=op.f('fk_users_invited_by'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_users')),
     sa.UniqueConstraint('email', name=op.f('uq_users_email'))

@@ -59,7 +59,8 @@ class Principal:
     """Who acts: a person by session, or a program by access token.
 
     `scopes` is None for a session (a person has all that the role has). `id` is the user's id, or `token:<id>` for a
-    token made by the command line, which acts as owner within its scopes.
+    token made by the command line, which acts as owner within its scopes. `proved_at` is when (ms) the person of a session
+    last proved who they are.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Principal:
     scopes: frozenset[Scope] | None = None
     token_id: str | None = None
     session_id: str | None = None
+    proved_at: int | None = None
 
     def may(self, permission: Permission) -> bool:
         """Say whether the role has the permission and the token, if it is one, the scope."""

@@ -52,6 +52,12 @@ class CsrfFailed(Forbidden):
     code, title = "csrf", "The CSRF token is missing or wrong"
 
 
+class ProofWanted(Forbidden):
+    """The person may do this, and must show once more that it is them."""
+
+    code, title = "proof_wanted", "Confirm that it is you"
+
+
 class BudgetUsedUp(Forbidden):
     """A hard budget is spent; `retry_after` is when its next period begins."""
 

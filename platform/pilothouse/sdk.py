@@ -76,7 +76,7 @@ from pilothouse.errors import (
     TooManyRequests,
     UnsupportedMedia,
 )
-from pilothouse.identity import access_tokens
+from pilothouse.identity import access_tokens, proving
 from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.directory import Member, active_members, find_member, find_members
 from pilothouse.identity.entering import admit, begin_session, enter
@@ -175,8 +175,9 @@ __all__ = [
     "hookimpl", "identity_changed", "in_list", "in_list_sql", "insert_ignore", "json_text", "known_ids",
     "local_path", "lock_writers", "long_lived", "make_token", "names", "needs", "needs_cleaning", "new_id",
     "normalise_email", "now", "open_to_browsers", "outgoing", "outranks", "page_of", "panel_answers", "parse_id",
-    "parse_usd", "percentile", "poll_etag", "publish", "qs", "raw", "read_all", "read_body", "read_cursor",
-    "read_measure", "read_period", "read_query", "read_totals", "read_zone", "refuse", "remove_user", "require",
-    "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged", "text", "to_datetime", "to_rfc3339",
-    "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole", "write_cursor", "written_snippets",
+    "parse_usd", "percentile", "poll_etag", "proving", "publish", "qs", "raw", "read_all", "read_body",
+    "read_cursor", "read_measure", "read_period", "read_query", "read_totals", "read_zone", "refuse", "remove_user",
+    "require", "roles_from", "run_many", "runtime", "send_mail", "sessions_of", "tagged", "text", "to_datetime",
+    "to_rfc3339", "to_usd", "toggled", "unchanged", "unit_of_work", "url", "whole", "write_cursor",
+    "written_snippets",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from pilothouse.sdk import (
     Page,
     now,
     page_of,
+    proving,
     read_cursor,
     read_period,
     require,
@@ -176,6 +177,7 @@ def list_keys(query: ListQuery) -> Page[KeyRecord]:
 
 def create_key(body: NewKey) -> KeyRecord:
     """Add a provider key. Its secret is sealed and never shown again."""
+    proving.require_proof()
     key = service.add(body.name, body.service, body.secret, require(MANAGE), base_url=body.base_url, expires_at=body.expires_at)
     return record(key)
 
@@ -188,6 +190,7 @@ def show_key(key_id: str) -> KeyRecord:
 def change_key(key_id: str, body: KeyChange) -> KeyRecord:
     """Change name, expiry or destination, or revoke the key. A new destination needs the secret again."""
     principal = require(MANAGE)
+    proving.require_proof()
     fields = {"name": body.name, "base_url": body.base_url, "expires_at": body.expires_at}
     changes: dict[str, Any] = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
     key = service.change(key_id, changes, principal, body.secret) if changes else queries.get(key_id)
@@ -196,11 +199,13 @@ def change_key(key_id: str, body: KeyChange) -> KeyRecord:
 
 def delete_key(key_id: str) -> None:
     """Delete a key; its secret is shredded."""
+    proving.require_proof()
     service.delete(key_id, require(MANAGE))
 
 
 def rotate_key(key_id: str, body: Rotation) -> KeyRecord:
     """Give the key a new secret; its id stays."""
+    proving.require_proof()
     return record(service.rotate(key_id, body.secret, body.grace_seconds, require(MANAGE)))
 
 
@@ -224,6 +229,7 @@ def list_tokens() -> Page[TokenRecord]:
 
 def create_token(body: NewToken) -> TokenRecord:
     """Make an access token; this answer is the only one that shows it. It never has more than its maker."""
+    proving.require_proof()
     row, token = tokens.create_token(body.name, body.scopes, maker=require(TOKENS), expires_at=body.expires_at)
     return msgspec.structs.replace(token_record(row), token=token)
 

@@ -16,6 +16,7 @@ from pilothouse.sdk import (
     find_members,
     needs,
     now,
+    proving,
     require,
     runtime,
     unit_of_work,
@@ -58,6 +59,7 @@ class KeysView(ConsoleView):
     @needs(api.MANAGE)
     def add(self) -> Any:
         """Add a provider key."""
+        proving.require_proof()
         form = request.form
         try:
             if form.get("service") not in service.SERVICES:
@@ -77,6 +79,7 @@ class KeysView(ConsoleView):
     @needs(api.MANAGE)
     def rotate(self, key_id: str) -> Any:
         """Give a key a new secret."""
+        proving.require_proof()
         try:
             grace = int(request.form.get("grace", "0")) if request.form.get("grace", "0").isdigit() else 0
             with unit_of_work():
@@ -96,6 +99,7 @@ class KeysView(ConsoleView):
     @needs(api.MANAGE)
     def revoke(self, key_id: str) -> Response:
         """Revoke a key."""
+        proving.require_proof()
         with unit_of_work():
             service.revoke(key_id, require(api.MANAGE))
         return done("The key is revoked", url_for(".index"))
@@ -104,6 +108,7 @@ class KeysView(ConsoleView):
     @needs(api.TOKENS)
     def make_token(self) -> Any:
         """Make an access token; this answer is the only place that shows it."""
+        proving.require_proof()
         try:
             with unit_of_work():
                 _, token = tokens.create_token(

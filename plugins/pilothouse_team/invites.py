@@ -37,6 +37,7 @@ from pilothouse.sdk import (
     new_id,
     normalise_email,
     now,
+    proving,
     publish,
     send_mail,
     unit_of_work,
@@ -45,6 +46,7 @@ from pilothouse_team.events import MemberInvited, MemberJoined
 from pilothouse_team.mails import LIFETIME, address_of, compose, has_server
 from pilothouse_team.models import Invite
 
+MANAGERS = frozenset({"owner", "admin"})  # inviting one of these is asked for again
 KIND = "invite"
 SEND = "team.send_invite"
 
@@ -75,6 +77,8 @@ def invite(email: str, role: str, by: Principal) -> Sent:
     """
     email, wanted = normalise_email(email), checked_role(role)
     check_may_manage(by, wanted)
+    if wanted in MANAGERS:
+        proving.require_proof()
     user = _locked(find_user(email))
     if user is None:
         user = add_user(email, wanted, status="invited", invited_by=by)

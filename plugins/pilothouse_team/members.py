@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilothouse.sdk import Conflict, Principal, User, change_user, get_user, publish, remove_user
+from pilothouse.sdk import Conflict, Principal, User, change_user, get_user, proving, publish, remove_user
 from pilothouse_team import invites
 from pilothouse_team.events import MemberChanged, MemberRemoved
 
@@ -15,6 +15,8 @@ def change(
     Raises NotFound, Invalid, Forbidden where it reaches above `by`, Conflict where no active owner would be left or the
     person has not joined yet.
     """
+    if role is not None or status is not None:
+        proving.require_proof()
     user = get_user(member_id)
     role_before, status_before = user.role, user.status
     user = change_user(member_id, by=by, role=role, status=status, name=name)
@@ -35,6 +37,7 @@ def remove(member_id: str, by: Principal) -> None:
 
     Raises NotFound, Forbidden, Conflict for the last active owner.
     """
+    proving.require_proof()
     user = get_user(member_id)
     if user.status == "invited":
         invites.revoke_for(user, by)

@@ -34,13 +34,14 @@ def admit(email: str) -> User:
     return user
 
 
-def begin_session(user: User) -> str:
+def begin_session(user: User, *, proven: bool = False) -> str:
     """Sign a user in with the browser of the running request, in the open unit of work; returns the session's token.
 
     The caller has made sure who it is; hand the token to `enter` once the unit of work has committed.
+    `proven` says that they came with more than an address that is theirs, such as a passkey.
     """
     browser = visitor()
-    return open_session(user, device=browser.device, address=browser.address)
+    return open_session(user, device=browser.device, address=browser.address, proven=proven)
 
 
 def enter(token: str, next_path: str) -> Response:

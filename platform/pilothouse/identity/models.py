@@ -9,7 +9,10 @@ from pilothouse.db import Id, Json, Millis, Model, Name
 
 
 class User(Model):
-    """A person. `email` is normalised to lower case; `status` is active, invited or suspended."""
+    """A person. `email` is normalised to lower case; `status` is active, invited or suspended.
+
+    `proof_path` is where they give a second factor after signing in; null where none is demanded.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -27,12 +30,13 @@ class User(Model):
     joined_at: Mapped[int | None] = mapped_column(Millis)
     last_active_at: Mapped[int | None] = mapped_column(Millis)
     created_at: Mapped[int] = mapped_column(Millis)
+    proof_path: Mapped[str | None] = mapped_column(Text)
 
 
 class LoginSession(Model):
     """One signed-in browser, known by the hash of the random token in its cookie.
 
-    `factor_at` is when the person last proved more than the session itself (a fresh sign-in counts).
+    `factor_at` is when the person last proved who they are (a fresh sign-in counts); null until a second factor is given.
     """
 
     __tablename__ = "sessions"

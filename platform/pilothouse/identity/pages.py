@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.routing import BuildError
@@ -14,6 +15,7 @@ from pilothouse.access import PUBLIC
 from pilothouse.contract.contributions import LoginMethod
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Invalid, TooManyRequests
+from pilothouse.identity import proving
 from pilothouse.identity.asking import ask_for_link, visitor
 from pilothouse.identity.cookies import browser_cookie, clear_session, keep_browser, session_cookie
 from pilothouse.identity.entering import enter
@@ -62,9 +64,14 @@ def _add(bp: Blueprint, path: str, view: Callable[..., Any], method: str) -> Non
 def login() -> Any:
     """Show the form that asks for the address, or go on where somebody is signed in."""
     next_path = local_path(request.args.get("next"))
-    if current_principal() is not None:
+    principal, half = current_principal(), proving.waiting(request)
+    again = bool(request.args.get("again"))  # a dangerous act asks who is there, though somebody is signed in
+    if principal is not None and not again:
         return redirect(next_path, HTTPStatus.SEE_OTHER)
-    return _form(next_path=next_path)
+    where = proving.demanded(half.user_id if half is not None else principal.user_id if principal is not None else None)
+    if where is not None:
+        return redirect(f"{where}?next={quote(next_path, safe='/')}", HTTPStatus.SEE_OTHER)
+    return _form(next_path=next_path, again=again, email=principal.email if principal is not None else "")
 
 
 def ask() -> Any:
@@ -87,7 +94,8 @@ def ask() -> Any:
 
 
 def _form(status: int = 200, **shown: Any) -> tuple[str, int]:
-    known = {"email": "", "problem": "", "retry_after": None, "methods": _methods(), "first_start": not any_user()}
+    known: dict[str, Any] = {"email": "", "again": False, "problem": "", "retry_after": None, "methods": _methods()}
+    known["first_start"] = not any_user()
     return render_template("ph/login.html", **{**known, **shown}), status
 
 

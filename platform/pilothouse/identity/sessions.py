@@ -16,6 +16,7 @@ from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.models import LoginSession, User
 
 LIFETIME = 30 * clock.DAY
+WAITS = 10 * clock.MINUTE  # for its second factor
 TOUCH_EVERY = clock.MINUTE  # how exact `last_seen_at` is: one write a minute and session
 
 
@@ -28,12 +29,24 @@ class Found:
     used_at: int | None
 
 
-def open_session(user: User, *, device: str, address: str) -> str:
-    """Sign a user in, in the open unit of work; returns the token for the cookie, which is stored nowhere."""
+def open_session(user: User, *, device: str, address: str, proven: bool = False) -> str:
+    """Sign a user in, in the open unit of work; returns the token for the cookie, which is stored nowhere.
+
+    Where a second factor is demanded of the user the session waits for it, unless what they came with was one (`proven`).
+    """
     token, at = make_token("session"), clock.now()
+    waits = user.proof_path is not None and not proven
+    over = at + (WAITS if waits else LIFETIME)
     session = LoginSession(
-        id=clock.new_id(), user_id=user.id, token_hash=hash_token(token), expires_at=at + LIFETIME, created_at=at,
-        last_seen_at=at, device=device[:255], address=address[:255], factor_at=at,
+        id=clock.new_id(),
+        user_id=user.id,
+        token_hash=hash_token(token),
+        expires_at=over,
+        created_at=at,
+        last_seen_at=at,
+        device=device[:255],
+        address=address[:255],
+        factor_at=None if waits else at,
     )
     db.session.add(session)
     user.last_active_at = at
@@ -45,17 +58,23 @@ def open_session(user: User, *, device: str, address: str) -> str:
 def principal_of(user: User, session: LoginSession) -> Principal:
     """Return who acts in a session."""
     return Principal(
-        user.id, cast("Role", user.role), user.name, user.email, user_id=user.id, session_id=session.id
+        user.id,
+        cast("Role", user.role),
+        user.name,
+        user.email,
+        user_id=user.id,
+        session_id=session.id,
+        proved_at=session.factor_at,
     )
 
 
 def find_session(token: str) -> Found | None:
-    """Return whose session a cookie's token is; None where it is unknown, expired or its user not active."""
+    """Return whose session a cookie's token is; None where it is unknown, over, waits, or its user is not active."""
     statement = (
         select(LoginSession, User)
         .join(User, User.id == LoginSession.user_id)
         .where(LoginSession.token_hash == hash_token(token), LoginSession.expires_at > clock.now())
-        .where(User.status == "active")
+        .where(User.status == "active", LoginSession.factor_at.is_not(None))
     )
     row = db.session.execute(statement).one_or_none()
     if row is None:

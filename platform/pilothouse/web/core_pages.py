@@ -15,6 +15,7 @@ from pilothouse.db import unit_of_work
 from pilothouse.errors import NotFound
 from pilothouse.identity.access_tokens import create_token
 from pilothouse.identity.principal import require
+from pilothouse.identity.proving import require_proof
 from pilothouse.plugins.switches import is_enabled, switch
 from pilothouse.runtime import runtime
 from pilothouse.web import queries
@@ -59,6 +60,7 @@ class SettingsView(ConsoleView):
     def change_plugin(self, name: str) -> Response:
         """Switch a plugin on or off."""
         principal = require("core.plugins.manage")
+        require_proof()
         wanted = request.form.get("enabled") == "1"
         if wanted != is_enabled(name):
             with unit_of_work():

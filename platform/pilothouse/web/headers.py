@@ -15,7 +15,7 @@ CONTENT_SECURITY_POLICY = (
 FEATURES = (
     "accelerometer", "autoplay", "camera", "display-capture", "encrypted-media", "fullscreen", "gamepad",
     "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone", "midi", "payment",
-    "picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial", "usb",
+    "picture-in-picture", "screen-wake-lock", "serial", "usb",
     "xr-spatial-tracking",
 )
 HSTS = "max-age=63072000; includeSubDomains"  # two years, what browsers' preload lists ask for
@@ -24,7 +24,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in FEATURES),
+    "Permissions-Policy": ", ".join((*(f"{feature}=()" for feature in FEATURES), "publickey-credentials-get=(self)")),
 }
 
 

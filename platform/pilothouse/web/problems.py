@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import msgspec
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, redirect, render_template, request
 from flask.signals import got_request_exception
 from werkzeug.exceptions import HTTPException
 
 from pilothouse import clock, logs
 from pilothouse.db import explain
-from pilothouse.errors import Invalid, PilothouseError
+from pilothouse.errors import Invalid, PilothouseError, ProofWanted
 from pilothouse.faults import describe as describe_fault
 from pilothouse.faults import where
+from pilothouse.identity.next_path import local_path
 from pilothouse.runtime import application
 
 TYPE_BASE = "https://pilothouse.dev/problems/"
@@ -61,6 +63,8 @@ def answer(fault: Exception) -> Response:
     if is_defect(fault):
         # Flask sends its signal only for faults that have no handler, and this is one
         got_request_exception.send(application(), _async_wrapper=application().ensure_sync, exception=fault)
+    if isinstance(fault, ProofWanted) and not wants_json():
+        return redirect(f"/login?again=1&next={quote(_came_from(), safe='/')}", HTTPStatus.SEE_OTHER)  # type: ignore[return-value]
     document, headers = describe(fault)
     if wants_json():
         response = Response(msgspec.json.encode(document), document["status"], content_type="application/problem+json")
@@ -68,6 +72,14 @@ def answer(fault: Exception) -> Response:
         response = _page(document)
     response.headers.update(headers)
     return response
+
+
+def _came_from() -> str:
+    """Return the page whose form was sent, or the page itself."""
+    if request.method == "GET":
+        return local_path(request.full_path.rstrip("?"))
+    parts = urlsplit(request.referrer or "")
+    return local_path(f"{parts.path}{'?' if parts.query else ''}{parts.query}")
 
 
 def is_defect(fault: BaseException) -> bool:

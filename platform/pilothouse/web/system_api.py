@@ -12,6 +12,7 @@ from pilothouse import audit
 from pilothouse.db import unit_of_work
 from pilothouse.errors import NotFound
 from pilothouse.identity.principal import require
+from pilothouse.identity.proving import require_proof
 from pilothouse.plugins.switches import is_enabled, switch
 from pilothouse.runtime import application, runtime
 from pilothouse.web.api import ApiBlueprint
@@ -70,6 +71,7 @@ def list_plugins() -> Page[PluginRecord]:
 def change_plugin(name: str, body: PluginChange) -> PluginRecord:
     """Switch a plugin on or off. It takes effect in every process within two seconds and keeps all data."""
     principal = require("core.plugins.manage")
+    require_proof()
     if body.enabled != is_enabled(name):
         with unit_of_work():  # of its own: the answer tells how things stand after it
             switch(name, enabled=body.enabled, by=principal.id)

@@ -58,6 +58,7 @@
       const r = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf(), "X-Ph-Async": "1", Accept: "application/json" } });
       if (gone(r)) return;
       const j = r.headers.get("Content-Type")?.includes("json") ? await r.json() : null;
+      if (j?.type?.endsWith("/proof_wanted")) return location.href = "/login?again=1&next=" + encodeURIComponent(location.pathname + location.search);
       if (!r.ok && form?.hasAttribute("data-reset")) form.reset();
       if (!r.ok) return toast({ title: j?.title || "That did not work", text: j?.detail || `The server answered ${r.status}.`, tone: "error" });
       if (!j) return location.reload();

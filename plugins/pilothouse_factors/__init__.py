@@ -1,0 +1,1 @@
+"""Second factors: passkeys, codes of an authenticator, recovery codes."""

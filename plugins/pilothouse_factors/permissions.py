@@ -1,0 +1,3 @@
+"""The plugin's one permission."""
+
+SELF = "factors.self"
