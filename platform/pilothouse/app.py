@@ -9,6 +9,7 @@ from flask import Flask
 from pilothouse import core, db
 from pilothouse.broker import connect
 from pilothouse.changes import Changes
+from pilothouse.containment import init_containment
 from pilothouse.crypto import Keyring
 from pilothouse.decoding import SignalReader
 from pilothouse.identity.extension import init_identity
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | 
     )
     with app.app_context():
         init_problems(app)
+        init_containment(app)
         init_identity(app)
         init_console(app)
         mount(app, registry)

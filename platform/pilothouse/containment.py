@@ -1,7 +1,8 @@
-"""Plugins that failed to load are told of once each: owners and admins hear of it by an event, the audit log keeps it.
+"""Plugins that fail are told of once each: owners and admins hear of it by an event, the audit log keeps it.
 
 Every process finds out by itself at its start, so none of them tells: a task looks once a minute, and what the log said
 last of a plugin decides whether there is news. A plugin that works again is noted, so that its next failure is news too.
+A part that fails while it runs, and begins to rest, is told of by the process that saw it.
 """
 
 from __future__ import annotations
@@ -9,27 +10,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from pilothouse import audit, bus
+from pilothouse import audit, bus, logs
 from pilothouse.audit import AuditEntry
 from pilothouse.contract.contributions import BeatEntry, Notice, NotificationCategory, Task
 from pilothouse.contract.events import Event
 from pilothouse.db import db, lock_writers, unit_of_work
+from pilothouse.errors import PilothouseError
+from pilothouse.faults import describe
+from pilothouse.plugins.guard import TRIES
 from pilothouse.plugins.registry import CORE, PluginState
-from pilothouse.runtime import runtime
+from pilothouse.runtime import application, runtime
 
 LOOK = "core.look_after_plugins"
 CONTAINED, RECOVERED = "plugin.contained", "plugin.recovered"  # in the audit log
+RESTED = "plugin.part_rested"
 REASON_CHARS = 1_000
 
 
 class PluginContained(Event, frozen=True, kw_only=True):
-    """A plugin failed to load and was left out: its name, version and the reason, in words for people."""
+    """A plugin failed and was left out: its name, version and the reason, in words for people.
+
+    `part` names what rests of it after it failed several times in a row; it is empty where all of it failed to load.
+    """
 
     plugin: str
     version: str
     reason: str
+    part: str = ""
 
     @classmethod
     def name(cls) -> str:
@@ -71,15 +82,44 @@ def _target(plugin: PluginState) -> str:
     return f"plugin:{plugin.name}"
 
 
+def init_containment(app: Flask) -> None:
+    """Tell people of what began to rest while a request or a task ran, once that has ended."""
+    app.teardown_request(_tell_rested)
+    app.teardown_appcontext(_tell_rested)
+
+
+def _tell_rested(_fault: BaseException | None) -> None:
+    """Write it in a transaction of its own: the one in which the plugin failed may have been rolled back."""
+    registry = runtime().registry
+    rested = registry.guard.take_rested()
+    if not rested:
+        return
+    versions = {plugin.name: plugin.version for plugin in registry.plugins}
+    try:
+        with application().app_context(), unit_of_work():
+            for one in rested:
+                words = one.reason[:REASON_CHARS]
+                audit.record(RESTED, f"plugin:{one.plugin}", detail={"part": one.what, "reason": words})
+                bus.publish(
+                    PluginContained(plugin=one.plugin, version=versions.get(one.plugin, ""), reason=words, part=one.what)
+                )
+    except (PilothouseError, SQLAlchemyError) as fault:  # the database is away: the log and the Plugins page still say it
+        logs.get("plugins").warning("rest_not_told", reason=describe(fault))
+
+
 def contained(event: PluginContained) -> Notice:
-    """Tell of a plugin that was left out."""
+    """Tell of a plugin, or a part of one, that was left out."""
+    if event.part:
+        message = f"{event.part} failed {TRIES} times in a row and is left alone between tries. {event.reason}"
+    else:
+        message = f"It was left out, everything else goes on. {event.reason}"
     return Notice(
         title=f"A plugin does not work: {event.plugin}",
-        message=f"It was left out, everything else goes on. {event.reason}",
+        message=message,
         type="error",
         action_url="/settings/plugins",
         action_label="Open the plugins page",
-        fold_key=f"core.plugin_contained:{event.plugin}",
+        fold_key=f"core.plugin_contained:{event.plugin}:{event.part}",
     )
 
 

@@ -102,20 +102,20 @@ def keep(response: Response, challenge: bytes, kind: str) -> None:
 
 
 def spend(kind: str) -> bytes:
-    """Take the challenge that this browser was given, in the open unit of work. Raises Forbidden: it is over, or was used."""
+    """Take the challenge that this browser was given, in the open unit of work. Raises Conflict: it is over, or was used."""
     try:
         held: dict[str, Any] = _serializer().loads(request.cookies.get(_cookie(), ""))
     except BadSignature:
-        raise Forbidden("This browser was asked nothing, or long ago: try again.") from None
+        raise Conflict("This browser was asked nothing, or long ago: try again.") from None
     if held["kind"] != kind or held["at"] < now() - LIFETIME:
-        raise Forbidden("This browser was asked nothing, or long ago: try again.")
+        raise Conflict("This browser was asked nothing, or long ago: try again.")
     session = db.session()
     session.add(SpentChallenge(challenge=held["challenge"], at=now()))
     try:
         session.flush()
     except IntegrityError:
         session.rollback()
-        raise Forbidden("This answer was given before: try again.") from None
+        raise Conflict("This answer was given before: try again.") from None
     return _bytes(held["challenge"])
 
 

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from pilothouse.sdk import (
     PUBLIC,
+    Conflict,
     Forbidden,
     Invalid,
     PilothouseError,
@@ -68,7 +69,7 @@ def use_passkey() -> Response:
     try:
         with unit_of_work():
             token = service.enter_by_passkey(request.form.get("answer", ""))
-    except Forbidden as fault:
+    except (Conflict, Forbidden) as fault:
         refuse("factors.sign_in_refused", "", reason=fault.detail)
         return _again(fault)
     return enter(token, _next())

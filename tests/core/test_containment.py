@@ -11,6 +11,7 @@ from pilothouse import containment
 from pilothouse.audit import AuditEntry
 from pilothouse.db import db
 from pilothouse.plugins.discovery import Candidate, discover
+from pilothouse.plugins.guard import TRIES, PluginFailed
 from pilothouse.testing import environment, let_go, make_app, open_browser_session
 from pilothouse.work.runner import drain
 
@@ -98,3 +99,47 @@ def test_where_all_is_well_nothing_is_written(start):
     with start().app_context():
         containment.look({})
         assert db.session.scalars(select(AuditEntry.action)).all() == []
+
+
+def fail(app, times):
+    guard = app.extensions["pilothouse"].registry.guard
+    for _ in range(times):
+        with pytest.raises(PluginFailed):
+            guard.call("telemetry", "panel telemetry.numbers", lambda: 1 // 0)
+
+
+def rests():
+    db.session.rollback()
+    return list(db.session.scalars(select(AuditEntry.target).where(AuditEntry.action == containment.RESTED)))
+
+
+def test_a_part_that_fails_again_and_again_is_told_of_when_it_begins_to_rest(start):
+    app = start()
+    with app.app_context():
+        admin, member = app.test_client(), app.test_client()
+        admin.set_cookie("pilothouse_session", open_browser_session("admin"))
+        member.set_cookie("pilothouse_session", open_browser_session("member"))
+        fail(app, TRIES - 1)
+        admin.get("/healthz")
+        assert rests() == []
+        fail(app, 3)  # the fifth failure, and two that it rests through
+        admin.get("/healthz")
+        admin.get("/healthz")
+        assert rests() == ["plugin:telemetry"]
+    drain(app)
+    [notice] = admin.get("/api/notifications").json["data"]
+    assert notice["title"] == "A plugin does not work: telemetry"
+    assert "panel telemetry.numbers failed 5 times in a row" in notice["message"]
+    assert member.get("/api/notifications").json["data"] == []
+
+
+def test_what_worked_again_is_told_of_anew(start):
+    app = start()
+    with app.app_context():
+        guard = app.extensions["pilothouse"].registry.guard
+        for _ in range(2):
+            fail(app, TRIES)
+            app.test_client().get("/healthz")
+            guard.failures[("telemetry", "panel telemetry.numbers")].resting_until = 0
+            guard.call("telemetry", "panel telemetry.numbers", lambda: 1)
+        assert rests() == ["plugin:telemetry"] * 2

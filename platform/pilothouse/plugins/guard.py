@@ -31,6 +31,15 @@ class Failures:
     resting_until: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """A contribution that began to rest: whose, which, and what it failed with last."""
+
+    plugin: str
+    what: str
+    reason: str
+
+
 class PluginFailed(Exception):
     """A guarded call failed or is resting; the cause is in `__cause__` and in the guard's list."""
 
@@ -40,6 +49,7 @@ class Guard:
     """Runs contributions and keeps what failed, by plugin and contribution."""
 
     failures: dict[tuple[str, str], Failures] = field(default_factory=dict)
+    rested: list[Rested] = field(default_factory=list)  # since somebody took them, to tell people
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def call(self, plugin: str, what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -80,9 +90,17 @@ class Guard:
             seen.last_reason = describe(fault)
             if seen.in_a_row >= TRIES:
                 seen.resting_until = seen.last_at + REST
+            if seen.in_a_row == TRIES:  # not at each further try: it is told of once until it has worked again
+                self.rested.append(Rested(plugin, what, seen.last_reason))
         logs.get("plugins").error(
             "plugin_failed", plugin=plugin, what=what, reason=seen.last_reason, where=where(fault)
         )
+
+    def take_rested(self) -> list[Rested]:
+        """Return what began to rest since the last time."""
+        with self._lock:
+            taken, self.rested = self.rested, []
+        return taken
 
     def of(self, plugin: str) -> dict[str, Failures]:
         """Return what failed of one plugin."""
