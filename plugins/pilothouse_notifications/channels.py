@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from pilothouse.sdk import (
     DAY,
@@ -120,6 +120,18 @@ def secrets_of(channel: Channel) -> list[str]:
     if channel.previous_secret is not None and (channel.previous_until or 0) > now():
         found.append(runtime().keyring.unseal(channel.previous_secret, _place(channel.id, "previous_secret")))
     return found
+
+
+def rewrap_all() -> int:
+    """Wrap the data keys of all addresses and secrets with the newest master key, in the open unit of work."""
+    keyring, moved = runtime().keyring, 0
+    for channel in db.session().scalars(select(Channel)):
+        for field in ("target", "secret", "previous_secret"):
+            sealed = getattr(channel, field)
+            if sealed and keyring.wrapped_by(sealed) != keyring.newest:
+                setattr(channel, field, keyring.rewrap(sealed))
+                moved += 1
+    return moved
 
 
 def _place(channel_id: str, field: str) -> Place:

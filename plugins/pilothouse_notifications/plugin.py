@@ -86,6 +86,7 @@ def pilothouse_tasks() -> Iterable[Task]:
         Task("notifications.deliver", tasks.deliver, transaction=False),
         Task("notifications.sweep", tasks.sweep, transaction=False, limit_s=300),
         Task("notifications.purge", tasks.purge, transaction=False),
+        Task("notifications.rewrap", tasks.rewrap, transaction=False),
     ]
 
 
@@ -95,4 +96,5 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     return [
         BeatEntry("notifications.sweep", "notifications.sweep", every_s=10),
         BeatEntry("notifications.purge", "notifications.purge", every_s=3600),
+        BeatEntry("notifications.rewrap", "notifications.rewrap", every_s=3600),
     ]

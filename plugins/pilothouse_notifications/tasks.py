@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pilothouse.sdk import runtime
-from pilothouse_notifications import delivering, service, telling
+from pilothouse.sdk import runtime, unit_of_work
+from pilothouse_notifications import channels, delivering, service, telling
 
 
 def fan_out(_payload: Mapping[str, Any]) -> None:
@@ -24,6 +24,12 @@ def sweep(_payload: Mapping[str, Any]) -> None:
     service.wake_snoozed()
     telling.tell_all()
     delivering.wake_due()
+
+
+def rewrap(_payload: Mapping[str, Any]) -> None:
+    """Wrap the secrets of all channels with the newest master key."""
+    with unit_of_work():
+        channels.rewrap_all()
 
 
 def purge(_payload: Mapping[str, Any]) -> None:

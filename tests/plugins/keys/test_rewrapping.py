@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from tests.conftest import token_of
 
 from pilothouse import clock
+from pilothouse.commands.keys import rewrapping
 from pilothouse.crypto import MASTER_FILE, Place, add_master_key
 from pilothouse.db import db, unit_of_work
+from pilothouse.identity.users import add_user
 from pilothouse.runtime import runtime
-from pilothouse.testing import environment, let_go, make_app
+from pilothouse.testing import Api, environment, let_go, make_app
+from pilothouse_factors.service import begin_codes
 from pilothouse_keys.models import ProviderKey
 from pilothouse_keys.service import FIELD, TABLE
 
@@ -78,6 +82,26 @@ def newest_only() -> bool:
     keyring.reload()
     rows = db.session.execute(select(ProviderKey.sealed, ProviderKey.previous))
     return {keyring.wrapped_by(text) for row in rows for text in row} == {keyring.newest}
+
+
+def test_a_rotation_wraps_what_every_plugin_has_sealed(file_app: Flask) -> None:
+    api = Api(file_app.test_client(), token_of(file_app))
+    api.post("/api/keys", json={"name": "main", "service": "openai", "secret": secret_of(0)})
+    made = api.post("/api/notifications/channels", json={"name": "hook", "kind": "email", "url": "ops@example.com"})
+    assert made.status_code == 201, made.text
+    with unit_of_work():
+        user = add_user("ada@example.com", "owner")
+        db.session.flush()
+        begin_codes(user)
+    add_master_key(runtime().settings.data_dir / MASTER_FILE)
+    runtime().keyring.reload()
+    for _, task in rewrapping(runtime().registry.all("tasks")):
+        task.run({})
+    db.session.rollback()
+    tables = (("provider_keys", "sealed"), ("notification_channels", "target"), ("authenticators", "sealed"))
+    found = [row[0] for table, column in tables for row in db.session.execute(db.text(f"SELECT {column} FROM {table}"))]
+    assert len(found) == 3
+    assert {runtime().keyring.wrapped_by(text) for text in found} == {runtime().keyring.newest}
 
 
 @pytest.mark.parametrize(("kills", "keys"), [(4, 1_500), pytest.param(50, 10_000, marks=[pytest.mark.kill, pytest.mark.slow])])
