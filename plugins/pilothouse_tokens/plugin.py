@@ -157,7 +157,7 @@ def pilothouse_tasks() -> Iterable[Task]:
         Task(repricing.TASK, tasks.reprice, transaction=False),
         Task("tokens.refresh_prices", tasks.refresh_prices),
         Task("tokens.check_budgets", tasks.check_budgets),
-        Task("tokens.recommend", tasks.recommend),
+        Task("tokens.recommend", tasks.recommend, transaction=False),
     ]
 
 

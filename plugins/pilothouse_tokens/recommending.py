@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, select, text, update
 
-from pilothouse.sdk import DAY, NANO, NotFound, audit, db, now, runtime
+from pilothouse.sdk import DAY, NANO, NotFound, audit, db, now, runtime, unit_of_work
 from pilothouse_tokens.book import find_price
 from pilothouse_tokens.models import Recommendation
 from pilothouse_tokens.pricing import PRICES_FILE
@@ -66,7 +66,10 @@ class Finding:
 
 
 def refresh() -> int:
-    """Look again, keep what is found and let go of what is not any more; returns how many hold. In a unit of work."""
+    """Look again, keep what is found and let go of what is not any more; returns how many hold.
+
+    Looking takes seconds where there are many calls, so it is done before the unit of work: nobody waits to write meanwhile.
+    """
     connection = db.session().connection()
     at = now()
     newest = connection.scalar(text("SELECT MAX(seq) FROM token_usage")) or 0
@@ -77,9 +80,11 @@ def refresh() -> int:
         for finding in kind(connection, bounds)
         if finding.saving >= LEAST_SAVING and (proof := _proof(connection, finding, bounds))
     ]
-    connection.execute(update(_TABLE).values(current=False))
-    for finding, proof in found:
-        _keep(connection, finding, proof, at)
+    with unit_of_work() as session:
+        connection = session.connection()
+        connection.execute(update(_TABLE).values(current=False))
+        for finding, proof in found:
+            _keep(connection, finding, proof, at)
     return len(found)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
 
 from pilothouse.clock import DAY, HOUR, now
-from pilothouse.db import unit_of_work
+from pilothouse.db import db, unit_of_work
 from pilothouse_tokens import tasks
 
 
@@ -110,3 +111,16 @@ def test_a_dismissed_one_stays_away(api, runs, as_role):
 def test_savings_of_less_than_a_cent_are_not_worth_reading(api, runs):
     api.send(*runs(25, lambda n: {"prompt_tokens": 50, "completion_tokens": 5}))
     assert recommend(api) == {}
+
+
+def test_nobody_waits_to_write_while_calls_are_looked_at(api, runs):
+    api.send(*runs(30, lambda _: {"prompt_tokens": 800, "completion_tokens": 40}))
+    statements = []
+    note = lambda _connection, _cursor, statement, *_: statements.append(statement)  # noqa: E731
+    event.listen(db.engine, "before_cursor_execute", note)
+    tasks.recommend({})
+    event.remove(db.engine, "before_cursor_execute", note)
+    locked = next(place for place, statement in enumerate(statements) if "BEGIN IMMEDIATE" in statement)
+    looked = [place for place, statement in enumerate(statements) if "token_usage" in statement]
+    assert looked
+    assert max(looked) < locked
