@@ -45,6 +45,13 @@ def pytest_configure() -> None:
     hypothesis_settings.load_profile("house")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests out of coverage that run lines again which others run: looking at them would double what they cost."""
+    for item in items:
+        if item.get_closest_marker("postgres") or item.get_closest_marker("browser"):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compile each template once a run: an application costs 40 ms instead of 280 then, and there are many."""

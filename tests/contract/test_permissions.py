@@ -13,6 +13,8 @@ from pilothouse.runtime import runtime
 from pilothouse.testing import ROLES, open_browser_session
 from pilothouse.web.mounting import permission_of
 
+pytestmark = pytest.mark.no_cover
+
 SAFE = {"GET"}
 # Where the permission alone is not enough: notices are a person's own, which a token of the command line is not; a profile
 # is one's own or that of somebody whom one manages; a token makes none with scopes that it has not.
