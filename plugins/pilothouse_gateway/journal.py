@@ -93,8 +93,9 @@ class Journal:
         self._pid, self._file = 0, -1
 
     def __del__(self) -> None:
-        """Let go of the file."""
-        self.close()
+        """Let go of the file; at the interpreter's end the module `os` may be gone first, and the file goes by itself."""
+        if os is not None:
+            self.close()
 
     def _run(self, app: Flask) -> None:
         """Store what comes until nothing has come for a while: the body of the thread."""
