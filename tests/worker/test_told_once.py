@@ -22,6 +22,7 @@ from up_parts import Up, free_port, pilothouse
 from work_parts import eventually
 
 PEOPLE = 300
+WHOLE = 0.05  # of the kills take the whole worker
 FEW, MANY = 6, pytest.param(500, marks=[pytest.mark.kill, pytest.mark.slow])
 
 
@@ -116,13 +117,22 @@ def add_people(up: Up) -> None:
 
 
 def kill_some_worker(up: Up) -> None:
-    """Kill a process of the pool or the whole worker, whichever chance wants; the supervisor starts it anew."""
-    assert eventually(lambda: "worker" in up.children(), 60)
+    """Kill a process of the pool, and now and then the whole worker, once one is there that works."""
+    assert eventually(lambda: pool_of(up), 120)
     try:
         worker = up.children()["worker"]
-        random.choice([*worker.children(), worker]).kill()
-    except (KeyError, psutil.NoSuchProcess):  # it went by itself meanwhile
+        random.choice([worker] if random.random() < WHOLE else worker.children()).kill()
+    except (KeyError, IndexError, psutil.NoSuchProcess):  # it went by itself meanwhile
         kill_some_worker(up)
+
+
+def pool_of(up: Up) -> list[psutil.Process]:
+    """Return the processes of the pool; none while the worker starts, before which the supervisor may pause."""
+    worker = up.children().get("worker")
+    try:
+        return worker.children() if worker is not None else []
+    except psutil.NoSuchProcess:
+        return []
 
 
 def unsettled(up: Up, caller: Caller) -> int:
