@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pilothouse.sdk import NANO, OTHER, Ask, Invalid, Measure, Sum, Values, declared, now, read_all, runtime, to_usd
 from pilothouse_telemetry.intervals import Buckets, Interval, earlier
 
-WINDOW = 200  # buckets that an export reads at a time
+WINDOW = 50  # buckets that an export reads at a time
 Compare = Literal["previous", "week"]
 Stat = Literal["p50", "p95", "p99", "mean", "count", "sum"]
 Value = int | float | str | None
