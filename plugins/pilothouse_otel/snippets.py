@@ -15,15 +15,23 @@ def _exporters(address: str, token: str) -> str:
 
 
 def _openai(address: str, token: str) -> str:
+    return _instrumented("openai", "OpenAI", address, token)
+
+
+def _anthropic(address: str, token: str) -> str:
+    return _instrumented("anthropic", "Anthropic", address, token)
+
+
+def _instrumented(module: str, name: str, address: str, token: str) -> str:
     return (
         "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter\n"
         "from opentelemetry.sdk.trace import TracerProvider\n"
         "from opentelemetry.sdk.trace.export import BatchSpanProcessor\n"
-        "from openinference.instrumentation.openai import OpenAIInstrumentor\n\n"
+        f"from openinference.instrumentation.{module} import {name}Instrumentor\n\n"
         f'exporter = OTLPSpanExporter("{address}/v1/traces", headers={{"Authorization": "Bearer {token}"}})\n'
         "provider = TracerProvider()\n"
         "provider.add_span_processor(BatchSpanProcessor(exporter))\n"
-        "OpenAIInstrumentor().instrument(tracer_provider=provider)"
+        f"{name}Instrumentor().instrument(tracer_provider=provider)"
     )
 
 
@@ -80,6 +88,10 @@ SNIPPETS = (
     Snippet(
         "otel.openai", "OpenTelemetry, OpenAI in Python", _openai, "python",
         "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http openinference-instrumentation-openai", 41,
+    ),
+    Snippet(
+        "otel.anthropic", "OpenTelemetry, Anthropic in Python", _anthropic, "python",
+        "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http openinference-instrumentation-anthropic", 41,
     ),
     Snippet("otel.pydantic_ai", "OpenTelemetry, Pydantic AI", _pydantic_ai, "python", "pip install pydantic-ai logfire", 42),
     Snippet("otel.traceloop", "OpenTelemetry, Traceloop", _traceloop, "python", "pip install traceloop-sdk", 43),

@@ -120,6 +120,65 @@ def test_instrumented_clients(
     check_ledger(api, provider)
 
 
+ASK_CLAUDE = """
+import os, anthropic
+client = anthropic.Anthropic(base_url=os.environ["PROVIDER"].removesuffix("/v1"), api_key=os.environ["OPENAI_API_KEY"], max_retries=0)
+told = {"model": "claude-haiku-4-5", "max_tokens": 90}
+client.messages.create(**told, messages=[{"role": "user", "content": "[[in=120 out=30 cached=64]]"}])
+for _ in client.messages.create(**told, messages=[{"role": "user", "content": "[[in=40 out=25]]"}], stream=True): pass
+try:
+    client.messages.create(**told, messages=[{"role": "user", "content": "[[status=429]]"}])
+except anthropic.RateLimitError:
+    pass
+"""
+TOO_MANY = {"opentelemetry-instrumentation-anthropic": 1}  # of a stream it adds what `message_start` tells to the end's sum
+OPENLLMETRY = ("openinference.instrumentation.anthropic", "opentelemetry.instrumentation.anthropic")
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("package", ["openinference-instrumentation-anthropic", "opentelemetry-instrumentation-anthropic"])
+def test_anthropic(api: Api, snippet: Callable[[str], str], provider: Provider, package: str, *, everywhere: bool) -> None:
+    """With a tracer provider for the whole program Anthropic's client tells of each call by itself too: that counts once."""
+    program = snippet("otel.anthropic")
+    if package.startswith("opentelemetry"):
+        program = program.replace(*OPENLLMETRY)
+    if everywhere:
+        program += "\nfrom opentelemetry import trace\ntrace.set_tracer_provider(provider)"
+    python = python_with("anthropic", "opentelemetry-sdk", HTTP, package)
+    execute([str(python), "-c", f"{program}\n{ASK_CLAUDE}\nprovider.shutdown()"], provider)
+    told = [run["token_usage"] for run in executions(api) if run["token_usage"]]
+    prompt, completion = provider.tokens()
+    assert sum(one["prompt_tokens"] for one in told) == prompt
+    assert sum(one["completion_tokens"] for one in told) == completion + TOO_MANY.get(package, 0)
+    kinds = sorted(error["error_type"].rpartition(".")[2] for error in api.get("/api/errors?since=0").json["data"])
+    # OpenLLMetry's span is not above the client's own: a failed call, which has no response id, is two traces that failed
+    assert kinds == ["RateLimitError", *(["tokens"] if everywhere and package in TOO_MANY else [])]
+
+
+def test_celery(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
+    """The tasks of a worker, each an execution: one that went well and one that failed."""
+    program = """
+import celery
+from celery.contrib.testing.worker import start_worker
+app = celery.Celery("desk", broker="memory://", backend="cache+memory://")
+
+@app.task(name="desk.intake")
+def intake(order):
+    return {"A-7": 3}[order]
+"""
+    ask = """
+with start_worker(app, perform_ping_check=False, pool="solo"):
+    results = [intake.delay("A-7"), intake.delay("Z-9")]
+    for result in results:
+        result.get(timeout=30, propagate=False)
+"""
+    source = Path(__file__).parents[3] / "client" / "src"  # as it is now; an installed one would be kept between runs
+    command = [str(python_with("celery")), "-c", f"{program}\n{snippet('core.celery')}\n{ask}"]
+    execute(command, provider, PYTHONPATH=str(source))
+    assert sorted((run["workflow"], run["status"]) for run in executions(api)) == [("desk.intake", "failed"), ("desk.intake", "succeeded")]
+    assert [error["error_type"] for error in api.get("/api/errors?since=0").json["data"]] == ["KeyError"]
+
+
 def test_pydantic_ai(api: Api, snippet: Callable[[str], str], provider: Provider) -> None:
     ask = """
 from pydantic_ai.models.openai import OpenAIChatModel
