@@ -76,7 +76,7 @@ def made(answer: str, challenge: bytes) -> Made:
             credential=answer[:LONGEST], expected_challenge=challenge, expected_rp_id=_host(), expected_origin=_origin(),
             require_user_verification=True,
         )  # fmt: skip
-    except webauthn.helpers.exceptions.WebAuthnException:
+    except (webauthn.helpers.exceptions.WebAuthnException, ValueError):  # the second for what is no Base64
         raise Forbidden("The browser's answer does not fit what it was asked for.") from None
     return Made(_text(found.credential_id), _text(found.credential_public_key), found.sign_count)
 
@@ -90,7 +90,7 @@ def used(answer: dict[str, Any], key: Passkey, challenge: bytes) -> int:
             credential_public_key=_bytes(key.public_key), credential_current_sign_count=key.sign_count,
             require_user_verification=True,
         )  # fmt: skip
-    except webauthn.helpers.exceptions.WebAuthnException:
+    except (webauthn.helpers.exceptions.WebAuthnException, ValueError):  # the second for what is no Base64
         raise Forbidden("The passkey's answer does not fit what it was asked for.") from None
     return int(found.new_sign_count)
 
