@@ -9,10 +9,12 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -138,7 +140,10 @@ def pool_of(up: Up) -> list[psutil.Process]:
 def unsettled(up: Up, caller: Caller) -> int:
     """Return how much is still to be told or sent; what chance killed three times is replayed, as a person would."""
     for (job_id,) in read(up, "SELECT id FROM jobs WHERE state = 'dead'"):
-        caller.post(f"/api/dead-letters/{job_id}/replay", {})
+        try:
+            caller.post(f"/api/dead-letters/{job_id}/replay", {})
+        except HTTPError as refusal:
+            assert refusal.code == HTTPStatus.CONFLICT  # the same work waits already
     told = read(up, "SELECT count(*) FROM notices WHERE state IN ('waiting', 'telling')")[0][0]
     sent = read(up, "SELECT count(*) FROM notification_deliveries WHERE status = 'held' AND due_at IS NOT NULL")[0][0]
     return int(told + sent)
