@@ -43,6 +43,17 @@ def test_a_line_breaks_where_there_is_no_value():
     assert path.count("M") == 2
 
 
+@pytest.mark.parametrize(
+    ("values", "dots"),
+    [((1, None, 3, 4, None, 6), 2), ((None, None, 5), 1), ((5,), 1), ((1, 2, 3), 0), ((None, None), 0)],
+)
+@pytest.mark.parametrize("open_end", [True, False])
+def test_a_value_without_neighbours_is_a_dot(values, dots, open_end):
+    drawn = chart(Chart("T", [Series("s", values)], range(len(values)), open_end=open_end))
+    assert drawn.count("h0") == dots
+    assert drawn.count('class="dot c1"') == bool(dots)
+
+
 def test_the_earlier_period_is_dashed_and_the_open_bucket_marked():
     drawn = draw(Series("Runs", range(1, 8)), Series("Before", range(1, 8), "dash"), open_end=True)
     assert 'class="dash"' in drawn

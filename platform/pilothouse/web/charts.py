@@ -196,6 +196,8 @@ def _draw(one: Series, places: Sequence[float], top: float, *, open_end: bool) -
     drawn = Markup('<path class="line {}" d="{}"/>').format(one.tone, _path(solid))
     if any(tail):
         drawn += Markup('<path class="line open {}" d="{}"/>').format(one.tone, _path(tail))
+    if alone := _alone(points):
+        drawn += Markup('<path class="dot {}" d="{}"/>').format(one.tone, alone)
     if one.kind == "area" and any(points):
         drawn = Markup('<path class="area {}" d="{}"/>').format(one.tone, _filled(points)) + drawn
     return drawn
@@ -211,6 +213,13 @@ def _path(points: Sequence[tuple[float, float] | None]) -> str:
         parts.append(f"{pen}{point[0]:g} {point[1]:g}")
         pen = "L"
     return "".join(parts)
+
+
+def _alone(points: Sequence[tuple[float, float] | None]) -> str:
+    """Write a path of lines without length, which round ends make dots of, for points that no line leads to."""
+    framed = [None, *points, None]
+    around = zip(framed, points, framed[2:], strict=False)
+    return "".join(f"M{point[0]:g} {point[1]:g}h0" for left, point, right in around if point and not left and not right)
 
 
 def _filled(points: Sequence[tuple[float, float] | None]) -> str:
