@@ -180,7 +180,9 @@ def _spend_parts(answer: Answer, before: Answer | None, calls: int) -> _Part:
     total, priced = sum(spent), _observed(answer)
     known = total if priced or not calls else None  # unknown is not free
     words = f"{formats.money(total)} for {formats.count(priced)} model calls"
-    if calls > priced:
+    if known is None:
+        words = f"No price is known for {formats.count(calls)} model calls"
+    elif calls > priced:
         words += f"; {formats.count(calls - priced)} more have no price and are not in it"
     series = [Series("Spend", spent, "bar", "c3"), *_dash(spent_before)]
     return _Part(

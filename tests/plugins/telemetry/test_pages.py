@@ -149,6 +149,7 @@ def test_spend_that_nobody_knows_is_no_zero(browser):
         deltas.add("tokens.prompt", NOON, ("mystery", "w", "robot"), total=10)
         deltas.write(session.connection())
     assert re.search(r">Spend</span><span class=\"value\">\u2013<", page(browser))
+    assert "No price is known for 1 model calls" in page(browser, tab="models")
 
 
 def test_models_show_what_they_cost_and_what_has_no_price(browser):
