@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from pilothouse.work import jobs
 REACT = "core.react"
 BARE = "pilothouse_bare"  # in the session's info: code of plugins runs without savepoints, see `without_savepoints`
 
+R = TypeVar("R")
+
 
 class Stumbled(BaseException):
     """A plugin's code failed without a savepoint around it. No `Exception`, so that no plugin catches it on its way up."""
@@ -33,8 +35,8 @@ class Stumbled(BaseException):
 def without_savepoints() -> Iterator[None]:
     """Run plugins' code in the block without savepoints of their own; what fails raises Stumbled.
 
-    For whoever can roll back the whole transaction and do it again with them: a dozen savepoints are a third of what
-    recording one signal costs, and almost never needed.
+    For whoever can roll back the whole transaction and do it again with them: a dozen savepoints cost a report more than
+    a millisecond, and are almost never needed.
     """
     info = db.session().info
     info[BARE] = True
@@ -47,6 +49,16 @@ def without_savepoints() -> Iterator[None]:
 def are_bare() -> bool:
     """Say whether plugins' code runs without savepoints now."""
     return BARE in db.session().info
+
+
+def run_bare(function: Callable[..., R], *args: Any) -> R:
+    """Run code of a plugin without a savepoint. Raises Stumbled where it fails; an outage of the database goes up."""
+    try:
+        return function(*args)
+    except Exception as fault:  # whatever a plugin raises
+        if explain(fault) is not None:
+            raise
+        raise Stumbled from fault
 
 
 def publish(event: Event) -> None:
@@ -114,7 +126,9 @@ def _react_now(plugin: str, reaction: Reaction, event: Event) -> None:
 def _guarded(plugin: str, what: str, handle: Callable[[Any], None], argument: Any) -> bool:
     """Run code of a plugin in a savepoint; say whether it went well. An outage of the database goes up."""
     if are_bare():
-        _run_bare(plugin, what, handle, argument)
+        if runtime().registry.guard.doubts(plugin, what):
+            raise Stumbled
+        run_bare(_flushed, handle, argument)
         return True
     savepoint = db.session().begin_nested()
     try:
@@ -126,17 +140,6 @@ def _guarded(plugin: str, what: str, handle: Callable[[Any], None], argument: An
         savepoint.rollback()
         return False
     return True
-
-
-def _run_bare(plugin: str, what: str, handle: Callable[[Any], None], argument: Any) -> None:
-    if runtime().registry.guard.doubts(plugin, what):
-        raise Stumbled
-    try:
-        _flushed(handle, argument)
-    except Exception as fault:
-        if explain(fault) is not None:
-            raise
-        raise Stumbled from fault
 
 
 def _flushed(handle: Callable[[Any], None], argument: Any) -> None:

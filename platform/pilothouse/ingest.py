@@ -328,12 +328,7 @@ def contained(connection: Connection, plugin: str, what: str, function: Callable
     much, a dozen times a batch. Within `bus.without_savepoints` there is none, and a failure raises Stumbled.
     """
     if bus.are_bare():
-        try:
-            return function(argument)
-        except Exception as fault:
-            if explain(fault) is not None:
-                raise
-            raise bus.Stumbled from fault
+        return bus.run_bare(function, argument)
     connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
     mark = bus.published()
     try:
