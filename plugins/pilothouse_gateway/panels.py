@@ -9,6 +9,8 @@ from flask import render_template
 from markupsafe import Markup
 
 from pilothouse_gateway import queries
+from pilothouse_gateway import turns as spoken
+from pilothouse_gateway.models import GatewayContent
 
 
 def of_execution(execution_id: str) -> Markup | None:
@@ -16,8 +18,15 @@ def of_execution(execution_id: str) -> Markup | None:
     contents = queries.contents_of(execution_id)
     if not contents:
         return None
-    calls = [{"id": one.id, "input": _value(one.input), "output": _value(one.output)} for one in contents]
+    calls = [_call(one) for one in contents]
     return Markup(render_template("gateway/_contents.html", calls=calls))  # noqa: S704 - the template escapes what it shows
+
+
+def _call(kept: GatewayContent) -> dict[str, Any]:
+    sent, answered = _value(kept.input), _value(kept.output)
+    model = sent.get("model") if isinstance(sent, dict) else None
+    turns = [*spoken.sent(sent), *spoken.answered(answered)]
+    return {"id": kept.id, "model": str(model or kept.id), "turns": turns, "input": sent, "output": answered}
 
 
 def _value(text: str | None) -> Any:
