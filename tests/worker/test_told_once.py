@@ -118,6 +118,14 @@ def add_people(up: Up) -> None:
     connection.close()
 
 
+def hook_to(receiver: Receiver) -> dict[str, Any]:
+    return {"name": "kills", "kind": "webhook", "url": receiver.url, "categories": ["executions.failed"]}
+
+
+def failure(number: int) -> dict[str, Any]:
+    return {"type": "execution", "id": f"run-{number}", "workflow": f"kill-{number}", "status": "failed"}
+
+
 def kill_some_worker(up: Up) -> None:
     """Kill a process of the pool, and now and then the whole worker, once one is there that works."""
     assert eventually(lambda: pool_of(up), 120)
@@ -154,20 +162,35 @@ def unsettled(up: Up, caller: Caller) -> int:
 def test_killed_workers_tell_everybody_once(up: Up, receiver: Receiver, kills: int) -> None:
     caller = Caller(up)
     add_people(up)
-    hook = {"name": "kills", "kind": "webhook", "url": receiver.url, "categories": ["executions.failed"]}
-    receiver.secret = caller.post("/api/notifications/channels", hook)["secret"]
+    receiver.secret = caller.post("/api/notifications/channels", hook_to(receiver))["secret"]
     for number in range(kills):
-        run = {"type": "execution", "id": f"run-{number}", "workflow": f"kill-{number}", "status": "failed"}
-        assert caller.post("/api/ingest", {"signals": [run]})["accepted"] == 1
+        assert caller.post("/api/ingest", {"signals": [failure(number)]})["accepted"] == 1
         time.sleep(random.uniform(0.05, 0.6))
         kill_some_worker(up)
+    check_everybody_was_told_once(up, caller, receiver, kills)
+
+
+def test_what_happens_while_the_broker_is_frozen_is_told_once_when_it_is_back(up: Up, receiver: Receiver) -> None:
+    caller = Caller(up)
+    add_people(up)
+    receiver.secret = caller.post("/api/notifications/channels", hook_to(receiver))["secret"]
+    broker = up.children()["valkey-server"]
+    broker.suspend()
+    for number in range(20):
+        assert caller.post("/api/ingest", {"signals": [failure(number)]})["accepted"] == 1
+    assert read(up, "SELECT count(*) FROM notifications")[0][0] == 0
+    broker.resume()
+    check_everybody_was_told_once(up, caller, receiver, 20)
+
+
+def check_everybody_was_told_once(up: Up, caller: Caller, receiver: Receiver, failures: int) -> None:
     assert eventually(lambda: unsettled(up, caller) == 0, 240), unsettled(up, caller)
     everybody = read(up, "SELECT count(*) FROM users WHERE status = 'active'")[0][0]
     told = Counter(read(up, "SELECT n.title, t.user_id FROM notifications t JOIN notices n ON n.id = t.notice_id"))
     mine = {pair: times for pair, times in told.items() if pair[0].startswith("kill-")}
-    assert len(mine) == kills * everybody
+    assert len(mine) == failures * everybody
     assert set(mine.values()) == {1}
     assert receiver.wrong == []
     assert {len(set(workflows)) for workflows in receiver.events.values()} == {1}  # one id never tells of two events
     names = [workflows[0] for workflows in receiver.events.values() if workflows[0].startswith("kill-")]
-    assert sorted(names) == sorted(f"kill-{number}" for number in range(kills))  # one id each, however often it was sent
+    assert sorted(names) == sorted(f"kill-{number}" for number in range(failures))  # one id each, however often it was sent
