@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from urllib.parse import quote
 
 import structlog
 from flask import get_flashed_messages, has_request_context, request
+from werkzeug.utils import cached_property  # that of functools holds one lock for all requests before Python 3.12
 
 from pilothouse import clock
 from pilothouse.access import Principal
