@@ -7,13 +7,15 @@ navigation, panels, tasks and reactions rest. Nothing of its data is touched.
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilothouse import clock
-from pilothouse.db import after_commit, db, explain, unit_of_work
+from pilothouse.db import after_commit, db, explain, in_unit_of_work, unit_of_work
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.plugins.models import PluginSwitch
 from pilothouse.runtime import runtime
@@ -35,27 +37,34 @@ class Switches:
 
 def is_enabled(name: str) -> bool:
     """Say whether a plugin is loaded and switched on."""
-    plugin = runtime().registry.get(name)
-    if plugin is None or plugin.state != "loaded":
-        return False
-    return name == CORE or name not in switched_off()  # the core is asked for while the database is away, too
+    # the core is asked for while the database is away, too
+    return name == CORE or _works(name, switched_off())
 
 
 def switched_off() -> frozenset[str]:
     """Return the plugins that are off. Reads the table again when it changed, or every 2 s where nobody can say.
 
-    While the database is away it is what it was before.
+    While the database is away it is what it was before. Nobody who holds a writer's connection waits for it: reading takes
+    a second one, which many writers that wait for each other may hold all of.
     """
     switches: Switches = runtime().switches
     now = clock.now()
-    if now - switches.read_at < KEPT:
+    if now - switches.read_at < KEPT or (switches.known and in_unit_of_work()):
         return switches.off
-    with switches.lock:
-        revision = runtime().changes.revision("plugins")
-        if revision is None or revision != switches.revision or not switches.read_at:
-            _read(switches)
-        switches.revision, switches.read_at = revision, now
+    if switches.lock.acquire(blocking=not switches.known):
+        try:
+            if now - switches.read_at >= KEPT:  # nobody has read it while this thread waited
+                _refresh(switches, now)
+        finally:
+            switches.lock.release()
     return switches.off
+
+
+def _refresh(switches: Switches, now: int) -> None:
+    revision = runtime().changes.revision("plugins")
+    if revision is None or revision != switches.revision or not switches.read_at:
+        _read(switches)
+    switches.revision, switches.read_at = revision, now
 
 
 def _read(switches: Switches) -> None:
@@ -81,21 +90,28 @@ def switch(name: str, *, enabled: bool, by: str) -> None:
         raise Conflict("The core cannot be switched off.")
     if enabled and plugin.state == "failed":
         raise Conflict(f"{name} failed: {plugin.reason}")
-    needing = [p.name for p in registry.loaded if name in p.manifest.requires and is_enabled(p.name)]
-    if not enabled and needing:
-        raise Conflict(f"{name} is required by {', '.join(needing)}; switch those off first.")
-    missing = [needed for needed in plugin.manifest.requires if not is_enabled(needed)] if enabled else []
-    if missing:
-        raise Conflict(f"{name} requires {', '.join(missing)}; switch those on first.")
     with unit_of_work() as session:
+        off = set(session.scalars(select(PluginSwitch.name)))  # as it is now, whatever this process last read
+        needing = [p.name for p in registry.loaded if name in p.manifest.requires and p.name not in off]
+        if not enabled and needing:
+            raise Conflict(f"{name} is required by {', '.join(needing)}; switch those off first.")
+        missing = [needed for needed in plugin.manifest.requires if not _works(needed, off)] if enabled else []
+        if missing:
+            raise Conflict(f"{name} requires {', '.join(missing)}; switch those on first.")
         row = session.get(PluginSwitch, name)
         if enabled and row is not None:
             session.delete(row)
         elif not enabled and row is None:
             session.add(PluginSwitch(name=name, switched_off_at=clock.now(), switched_off_by=by))
-        after_commit(_changed)
+        after_commit(partial(_changed, frozenset(off - {name} if enabled else off | {name})))
 
 
-def _changed() -> None:
-    runtime().switches.read_at = 0
+def _works(name: str, off: Collection[str]) -> bool:
+    plugin = runtime().registry.get(name)
+    return plugin is not None and plugin.state == "loaded" and name not in off
+
+
+def _changed(off: frozenset[str]) -> None:
+    switches: Switches = runtime().switches
+    switches.off, switches.read_at = off, 0  # at once for this process, and read again at the next occasion
     runtime().changes.bump("plugins")

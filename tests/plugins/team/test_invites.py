@@ -14,6 +14,7 @@ from pilothouse.access import ROLES
 from pilothouse.clock import DAY, SECOND
 from pilothouse.db import db
 from pilothouse.identity.models import LoginSession, User
+from pilothouse.plugins import switches
 from pilothouse_team import invites
 from pilothouse_team.models import Invite
 
@@ -278,6 +279,14 @@ def test_fifty_uses_at_once_make_one_session(either_app):
     assert accept_at_once(either_app, link.removeprefix(LOCAL), 50) == {303: 1, 410: 49}
     user = db.session.query(User).filter_by(email="new@example.com").one()
     assert db.session.query(LoginSession).filter_by(user_id=user.id).count() == 1
+
+
+def test_writers_that_wait_for_each_other_wait_for_no_second_connection(either_app, monkeypatch):
+    """More of them than the pool has connections, each with a reason to look at the plugins' switches again."""
+    monkeypatch.setattr(switches, "KEPT", 20)
+    owner = Team(either_app).browser(Team(either_app).add("owner"))
+    link = owner.post("/api/team/invites", json={"email": "new@example.com", "role": "member"}).json["link"]
+    assert accept_at_once(either_app, link.removeprefix(LOCAL), 50) == {303: 1, 410: 49}
 
 
 def test_the_mail_lies_in_the_outbox_with_the_same_link(client, invited, mailbox):
