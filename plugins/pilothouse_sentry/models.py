@@ -11,8 +11,9 @@ from pilothouse.sdk import Id, Json, Millis, Model, Name
 class Monitor(Model):
     """A scheduled job in one environment ("" where none is named).
 
-    `due_at` is when it should start next, `late_at` when it is missed; both null while it is not expected. `misses` counts
-    those in a row. `last_status` is its last run's, or "missed", known since `last_at`; that run's execution is `last_run_id`.
+    Without a `schedule` it is listed and not waited for. `due_at` is when it should start next, `late_at` when it is missed;
+    both null while it is not expected. `misses` counts those in a row. `last_status` is its last run's, or "missed", known
+    since `last_at`; that run's execution is `last_run_id`.
     """
 
     __tablename__ = "sentry_monitors"
@@ -20,7 +21,7 @@ class Monitor(Model):
 
     slug: Mapped[str] = mapped_column(Name, primary_key=True)
     environment: Mapped[str] = mapped_column(Name, primary_key=True)
-    schedule: Mapped[str] = mapped_column(Json)
+    schedule: Mapped[str | None] = mapped_column(Json)
     due_at: Mapped[int | None] = mapped_column(Millis)
     late_at: Mapped[int | None] = mapped_column(Millis)
     misses: Mapped[int]

@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.create_table('sentry_monitors',
     sa.Column('slug', sa.String(length=255), nullable=False),
     sa.Column('environment', sa.String(length=255), nullable=False),
-    sa.Column('schedule', sa.Text(), nullable=False),
+    sa.Column('schedule', sa.Text(), nullable=True),
     sa.Column('due_at', sa.BigInteger(), nullable=True),
     sa.Column('late_at', sa.BigInteger(), nullable=True),
     sa.Column('misses', sa.Integer(), nullable=False),

@@ -9,6 +9,7 @@ from tests.plugins.sentry.conftest import Sentry
 from tests.plugins.sentry.test_monitors import NIGHTLY, at, check_in, every, search
 
 from pilothouse.clock import DAY, HOUR, MINUTE
+from pilothouse.db import unit_of_work
 from pilothouse_sentry import service
 
 
@@ -31,7 +32,13 @@ def test_a_job_has_its_schedule_its_last_run_and_its_next(sentry: Sentry, api: A
 
 @pytest.mark.parametrize(
     ("said", "later", "state"),
-    [("in_progress", 0, "running"), ("ok", 0, "ok"), ("error", 0, "failed"), ("in_progress", HOUR, "overrun"), ("ok", DAY + HOUR, "missed")],
+    [
+        ("in_progress", 0, "running"),
+        ("ok", 0, "ok"),
+        ("error", 0, "failed"),
+        ("in_progress", HOUR, "overrun"),
+        ("ok", DAY + HOUR, "missed"),
+    ],
 )
 def test_the_state_is_that_of_the_last_run(
     sentry: Sentry, api: Any, time_of_day: Any, said: str, later: int, state: str
@@ -84,7 +91,15 @@ def test_the_page_shows_them(sentry: Sentry, as_role: Any, time_of_day: Any, mon
     check_in(sentry, "ok", config=every(2, "hour"), monitor_slug="<b>odd & long</b>", environment="staging")
     check_in(sentry, "in_progress", "b" * 32, config=NIGHTLY)
     page = browser.get("/monitors/").text
-    for words in ("&lt;b&gt;odd &amp; long&lt;/b&gt;", "staging", "every 2 hours", "0 3 * * *", "Europe/Berlin", "On time", "Running"):
+    for words in (
+        "&lt;b&gt;odd &amp; long&lt;/b&gt;",
+        "staging",
+        "every 2 hours",
+        "0 3 * * *",
+        "Europe/Berlin",
+        "On time",
+        "Running",
+    ):
         assert words in page
     time_of_day.pass_by(4 * HOUR)
     search()
@@ -92,3 +107,34 @@ def test_the_page_shows_them(sentry: Sentry, as_role: Any, time_of_day: Any, mon
     only = browser.get("/monitors/?state=missed").text
     assert ("every 2 hours" in only, "0 3 * * *" in only) == (True, False)
     assert browser.get("/monitors/?state=odd").status_code == 200
+
+
+def test_a_job_that_told_no_schedule_is_listed_and_not_waited_for(
+    sentry: Sentry, api: Any, as_role: Any, time_of_day: Any
+) -> None:
+    time_of_day.at = at("2026-01-10T03:00")
+    check_in(sentry, "in_progress", config=None)
+    assert monitors(api)[0]["state"] == "running"
+    time_of_day.pass_by(MINUTE)
+    check_in(sentry, "ok", config=None)
+    [job] = monitors(api)
+    assert (job["slug"], job["state"], job["schedule"], job["next_expected_at"]) == ("nightly", "ok", None, None)
+    page = as_role("viewer").get("/monitors/").text
+    assert all(words in page for words in ("Succeeded", "told no schedule", "not waited for"))
+    time_of_day.pass_by(29 * DAY)
+    with unit_of_work():
+        service.forget()
+    assert (search(), len(monitors(api))) == (0, 1)
+    check_in(sentry, "ok", "b" * 32)
+    assert monitors(api)[0]["schedule"]["crontab"] == "0 3 * * *"
+
+
+def test_jobs_without_a_schedule_take_no_room_from_those_with_one(
+    sentry: Sentry, api: Any, time_of_day: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_MONITORS", 2)
+    time_of_day.at = at("2026-01-10T03:00")
+    for number in range(8):
+        config = NIGHTLY if number > 3 else None
+        check_in(sentry, "ok", f"{number}" * 32, monitor_slug=f"job-{number}", config=config)
+    assert [job["slug"] for job in monitors(api)] == ["job-0", "job-1", "job-4", "job-5"]
