@@ -12,7 +12,7 @@ from pilothouse_executions.models import Step
 
 MANY = 300  # beyond so many steps, runs of equal siblings are shown as one row
 RUN_LEAST = 4  # a shorter run of equal siblings is shown one by one
-TICKS = (0, 25, 50, 75)
+TICKS = 4  # labels of the axis at most
 PREVIEW = 65_536  # characters of an input or output that the page shows
 KIND_TONES = {"agent": "c5", "llm": "c1", "tool": "c3", "retrieval": "c2", "task": "c4", "other": "c5"}
 STATE_TONES = {"failed": "c-bad", "timed_out": "c-bad", "running": "c-run", "queued": "c-wait", "cancelled": "c-neutral"}
@@ -37,8 +37,7 @@ def build(
     rows = [_row(item, depth, start, length) for item, depth in tree]
     for row, (item, _), used in zip(rows, tree, sums, strict=True):
         row |= {"used": used, "told": any(step.id == opened for step in item), "rev": f"{row['rev']}{used or ''}"}
-    ticks = [(percent, formats.duration(length * percent / 100)) for percent in TICKS]
-    return {"steps": rows, "ticks": ticks}
+    return {"steps": rows, "ticks": _ticks(length)}
 
 
 def _span(steps: Sequence[Step], started_at: int | None, finished_at: int | None) -> tuple[int, int]:
@@ -48,6 +47,12 @@ def _span(steps: Sequence[Step], started_at: int | None, finished_at: int | None
     if running and finished_at is None:
         ends.append(now())
     return min(starts, default=0), max(ends, default=1)
+
+
+def _ticks(length: int) -> list[tuple[float, str]]:
+    """Return labels and where they stand in percent; durations are whole milliseconds, so a shorter axis has fewer."""
+    marks = min(TICKS, length)
+    return [(round(100 * mark / marks, 2), formats.duration(length * mark / marks)) for mark in range(marks)]
 
 
 def _tree(steps: Sequence[Step]) -> list[tuple[list[Step], int]]:
