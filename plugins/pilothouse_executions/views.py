@@ -52,6 +52,7 @@ STATUSES = (
     ("succeeded", "Succeeded", "ok"),
 )  # fmt: skip
 STACKED = {"failed": "failed", "timed_out": "failed", "queued": "waiting", "running": "running"}
+OWN = "pilothouse "  # how the workflows begin by which Pilothouse reports its own tasks and requests
 BACK = "-"  # what the cursor of the page before starts with
 TABS = ("timeline", "io", "errors", "tokens")
 
@@ -78,14 +79,15 @@ class ExecutionsView(ConsoleView):
             histogram = _histogram(period or read_period("24h"), filters)
         else:
             counted, histogram = queries.of_session(filters.session), []
+        workflows = queries.workflows()
         return {
             "rows": rows, "older": older, "newer": newer, "filters": filters, "query": query, "stats": counted,
             "counts": counted.by_status, "statuses": STATUSES, "histogram": histogram, "range": _range_name(query),
-            "workflows": [(row.name, row.name, None) for row in queries.workflows()],
+            "workflows": [(row.name, row.name, None) for row in workflows],
             "agents": [(name, name, None) for name in queries.labels("agent")],
             "environments": [(name, name, None) for name in queries.labels("environment")],
             "first_use": not rows and filters == Filters() and not counted.total, "may_control": self.may(api.CHANGE),
-            "revision": revision,
+            "only_own": all(row.name.startswith(OWN) for row in workflows), "revision": revision,
         }  # fmt: skip
 
     @expose("/<path:execution_id>")

@@ -45,6 +45,26 @@ def test_a_deep_chain_is_summed_in_one_go():
     assert used({"s2999": StepFigures(4, 1, "m")}, *steps)["s0"] == StepFigures(4, 1, "m")
 
 
+def test_a_new_console_leads_to_the_first_steps_until_something_of_ones_own_arrives(api, as_role):
+    owner = as_role("owner")
+    assert "No execution yet" in owner.get("/executions/").text
+    api.send({"type": "execution", "id": "own", "workflow": "pilothouse core.purge_jobs", "status": "succeeded"})
+    page = owner.get("/executions/").text
+    assert ">Get started</a>" in page
+    assert 'data-k="own"' in page
+    api.send({"type": "execution", "id": "e1", "workflow": "intake", "status": "succeeded"})
+    assert ">Get started</a>" not in owner.get("/executions/").text
+    assert '<template data-replace="#first-steps">' in owner.get("/executions/", headers={"X-Ph-Fragment": "rows"}).text
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 1_000, 90_000])
+def test_no_label_of_the_time_axis_stands_twice(length):
+    places, labels = zip(*build([step("a")], 1, 1 + length)["ticks"], strict=True)
+    assert len(set(labels)) == len(labels) == min(length, 4)
+    assert places[0] == 0
+    assert list(places) == sorted(places)
+
+
 def agents(api):
     moment = {"started_at": 1_700_000_000_000, "finished_at": 1_700_000_001_000, "status": "succeeded"}
     api.send(
