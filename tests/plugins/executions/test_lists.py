@@ -54,6 +54,14 @@ def test_the_newest_come_first_and_names_are_text(runs, as_role):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+@pytest.mark.parametrize(("role", "boxes"), [("viewer", False), ("member", True)])
+def test_a_row_has_as_many_cells_as_the_head_has_columns(runs, as_role, role, boxes):
+    page = as_role(role).get("/executions/").text
+    head, row = page.split("<thead>")[1].split("</thead>")[0], page.split("<tbody")[1].split("<tr ")[1].split("</tr>")[0]
+    assert row.count("<td") == head.count("<th ")
+    assert ("data-sel" in row) is boxes
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
