@@ -71,7 +71,7 @@ class ErrorsView(ConsoleView):
             "older": write_cursor(groups[-1].last_seen_at, groups[-1].id) if more else None, "query": query,
             "members": active_members(), "names": _names(groups), "workflows": _workflow_options(),
             "may_manage": self.may(api.MANAGE), "revision": revision, "is_new": lambda g: now() - g.first_seen_at < NEW,
-            "ever": sum(counts.values()) > 0, "every": None if query.cursor else EVERY_S,
+            "ever": bool(groups) or any(group_queries.counts().values()), "every": None if query.cursor else EVERY_S,
         }  # fmt: skip
 
     @expose("/<group_id>")

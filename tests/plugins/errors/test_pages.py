@@ -50,6 +50,10 @@ def test_an_empty_console_says_how_errors_come(as_role):
     assert "data-k=" not in page.split("<tbody")[-1]
 
 
+def test_a_filter_that_matches_nothing_is_no_first_use(groups, as_role):
+    assert "No group matches these filters" in as_role("viewer").get("/errors/?severity=low&workflow=nothing").text
+
+
 def test_unresolved_groups_are_listed_newest_first_as_text(groups, as_role):
     page = shown(as_role("viewer"))
     assert page.index(groups["ZeroDivisionError"]) < page.index(groups["KeyError"])
