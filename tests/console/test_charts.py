@@ -67,7 +67,8 @@ def test_an_open_bar_is_marked_and_a_zero_has_no_bar():
 
 
 @pytest.mark.parametrize(("fmt", "value", "label"), [
-    ("money", 40e9, "$40"), ("percent", 0.04, "4.0\u00a0%"), ("duration", 60_000, "1\u00a0m\u00a000\u00a0s"),
+    ("money", 40e9, "$40"), ("percent", 0.04, "4\u00a0%"), ("percent", 0.004, "0.4\u00a0%"),
+    ("duration", 60_000, "1\u00a0m\u00a000\u00a0s"),
     ("count", 25_000, "25k"),
 ])
 def test_axes_carry_the_unit(fmt, value, label):

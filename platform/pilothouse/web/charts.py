@@ -27,7 +27,7 @@ TIME_STEPS = (
     6 * clock.HOUR, 12 * clock.HOUR, clock.DAY, 2 * clock.DAY, 7 * clock.DAY, 14 * clock.DAY, 28 * clock.DAY,
     84 * clock.DAY,
 )
-UNITS = {"money": NANO}
+UNITS = {"money": NANO, "percent": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,15 @@ def _axis_text(value: float, fmt: str) -> str:
         cents = f"${dollars:,.2f}" if dollars >= 0.01 else f"${dollars:g}"  # noqa: PLR2004 - a cent
         return f"${dollars:,.0f}" if dollars == int(dollars) else cents
     if fmt == "percent":
-        return f"{value * 100:.1f}\u00a0%"
+        share = round(value * 100, 6)
+        return f"{share:.0f}\u00a0%" if share == int(share) else f"{share:.1f}\u00a0%"
     return FORMATS["compact" if fmt == "count" else fmt](value)
 
 
 def chart(spec: Chart) -> Markup:
     """Draw the plot of a chart with its axes. The figure around it (title, legend, table) is `ui.chart`."""
     zone = spec.zone or UTC
-    # an axis without any value ends at one unit: a dollar, not a nano-dollar
+    # an axis without any value ends at one unit: a dollar, not a nano-dollar, and the whole of a share
     top = max((value for one in spec.series for value in one.tops), default=0) or UNITS.get(spec.fmt, 0)
     ticks = duration_ticks(top) if spec.fmt == "duration" else nice_ticks(top)
     bars = any(one.kind == "bar" for one in spec.series)
