@@ -86,10 +86,22 @@ def test_an_unchanged_list_is_asked_for_conditionally(runs):
 def test_a_server_that_is_away_is_told_and_found_again(runs, site, complaints):
     runs.route("**/runs/", lambda route: route.abort())
     runs.get_by_text("Reconnecting\u2026").wait_for()
+    runs.locator(".lost").get_by_text("What you see is from").wait_for()
     runs.unroute("**/runs/")
-    runs.keyboard.press("r")
+    runs.locator(".lost").get_by_role("button", name="Try now").click()
+    runs.locator(".lost").wait_for(state="detached")
     runs.locator('[data-live-toggle][data-state="live"]').wait_for()
     complaints.allow("ERR_FAILED")
+
+
+def test_a_list_that_its_reader_may_not_see_any_more_says_so(runs, complaints):
+    def refuse(route):
+        rows = route.request.headers.get("x-ph-fragment") == "rows"
+        route.fulfill(status=403, body="no") if rows else route.fulfill(status=403, body="<h1>Not allowed</h1>", content_type="text/html")
+
+    runs.route("**/runs/", refuse)
+    runs.get_by_role("heading", name="Not allowed").wait_for()
+    complaints.allow("403")
 
 
 def test_an_ended_session_leads_to_sign_in(runs, complaints):

@@ -64,18 +64,18 @@ def answer(fault: Exception) -> Response:
         # Flask sends its signal only for faults that have no handler, and this is one
         got_request_exception.send(application(), _async_wrapper=application().ensure_sync, exception=fault)
     if isinstance(fault, ProofWanted) and not wants_json():
-        return redirect(f"/login?again=1&next={quote(_came_from(), safe='/')}", HTTPStatus.SEE_OTHER)  # type: ignore[return-value]
+        return redirect(f"/login?again=1&next={quote(came_from(), safe='/')}", HTTPStatus.SEE_OTHER)  # type: ignore[return-value]
     document, headers = describe(fault)
     if wants_json():
         response = Response(msgspec.json.encode(document), document["status"], content_type="application/problem+json")
     else:
-        response = _page(document)
+        response = _page(document, headers.get("Retry-After"))
     response.headers.update(headers)
     return response
 
 
-def _came_from() -> str:
-    """Return the page whose form was sent, or the page itself."""
+def came_from() -> str:
+    """Return the page whose form was sent, or the page itself; the home page where neither is known."""
     if request.method == "GET":
         return local_path(request.full_path.rstrip("?"))
     parts = urlsplit(request.referrer or "")
@@ -115,9 +115,9 @@ def _document(code: str, title: str, status: int, detail: str) -> dict[str, Any]
     return {"type": TYPE_BASE + code, "title": title, "status": status, "detail": detail, "request_id": request_id()}
 
 
-def _page(document: dict[str, Any]) -> Response:
+def _page(document: dict[str, Any], retry_after: str | None) -> Response:
     try:
-        return Response(render_template("ph/error.html", problem=document), document["status"])
+        return Response(render_template("ph/error.html", problem=document, retry_after=retry_after), document["status"])
     except Exception as fault:  # noqa: BLE001 - the error page itself failed (the database is away): plain text still answers
         logs.get("web").error("error_page_failed", request_id=request_id(), error=describe_fault(fault), where=where(fault))
         text = f"{document['status']} {document['title']}\n{document['detail']}\nRequest {document['request_id']}\n"

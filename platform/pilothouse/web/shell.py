@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import structlog
-from flask import get_flashed_messages, has_request_context, request
+from flask import get_flashed_messages, has_request_context
 from werkzeug.utils import cached_property  # that of functools holds one lock for all requests before Python 3.12
 
 from pilothouse import clock
@@ -15,6 +15,7 @@ from pilothouse.identity.principal import current_principal
 from pilothouse.web.csrf import csrf_token
 from pilothouse.web.navigation import Navigation, Section
 from pilothouse.web.prefs import Prefs, current_prefs
+from pilothouse.web.problems import came_from
 
 BELL_ENDPOINT = "notifications.index"  # the bell is there where a plugin brings this page
 TONES = {"success": "ok", "error": "bad", "danger": "bad", "warning": "warn"}
@@ -97,8 +98,13 @@ class Shell:
 
     @property
     def login_url(self) -> str:
-        """The sign-in page, which leads back here."""
-        return f"/login?next={quote(request.full_path.rstrip('?'), safe='/')}"
+        """The sign-in page, which leads back here, or to the page whose form was sent."""
+        return f"/login?next={quote(self.back, safe='/')}"
+
+    @property
+    def back(self) -> str:
+        """This page, or the page whose form was sent: there is nothing to see at the address that takes a form."""
+        return came_from()
 
     @cached_property
     def account_links(self) -> list[Link]:

@@ -52,13 +52,16 @@
   };
 
   /* ---- requests ---- */
-  const gone = r => { if (r.status === 401) { location.href = "/login?next=" + encodeURIComponent(location.pathname + location.search); return true; } return false; };
+  const here = () => location.pathname + location.search;
+  const gone = r => { if (r.status === 401) { emit("leaving"); guarded.clear(); location.href = "/login?next=" + encodeURIComponent(here()); return true; } return false; };
+  /* asks for a part of a page; a server that does not answer at all must not hold up what is asked next */
+  const ask = (url, part, headers) => fetch(url, { headers: { "X-Ph-Fragment": part, ...headers }, cache: "no-store", signal: AbortSignal.timeout(20 * S) });
   const send = async (url, body, form) => {
     try {
-      const r = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf(), "X-Ph-Async": "1", Accept: "application/json" } });
+      const r = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf(), "X-Ph-Async": "1", Accept: "application/json" }, signal: AbortSignal.timeout(M) });
       if (gone(r)) return;
       const j = r.headers.get("Content-Type")?.includes("json") ? await r.json() : null;
-      if (j?.type?.endsWith("/proof_wanted")) return location.href = "/login?again=1&next=" + encodeURIComponent(location.pathname + location.search);
+      if (j?.type?.endsWith("/proof_wanted")) return location.href = "/login?again=1&next=" + encodeURIComponent(here());
       if (!r.ok && form?.hasAttribute("data-reset")) form.reset();
       if (!r.ok) return toast({ title: j?.title || "That did not work", text: j?.detail || `The server answered ${r.status}.`, tone: "error" });
       if (!j) return location.reload();
@@ -66,7 +69,7 @@
       if (j.toast) toast(j.toast);
       if (j.url) location.href = j.url;
       if (j.refresh) { clearSelection(); live.length ? pull(true) : location.reload(); emit("refresh"); }
-    } catch { toast({ title: "The server cannot be reached", text: "Nothing was changed. Try again.", tone: "error" }); }
+    } catch (e) { toast(e.name === "TimeoutError" ? { title: "The server did not answer", text: "Look whether it was done before you try again.", tone: "error" } : { title: "The server cannot be reached", text: "Nothing was changed. Try again.", tone: "error" }); }
   };
   const submitting = new WeakSet();
   const busy = (b, on) => { if (!b) return; on ? b.setAttribute("aria-busy", "true") : b.removeAttribute("aria-busy"); if (on && b.dataset.busy) { b.dataset.was = b.textContent; b.textContent = b.dataset.busy; } else if (b.dataset.was) { b.textContent = b.dataset.was; delete b.dataset.was; } };
@@ -92,7 +95,8 @@
   });
   addEventListener("pageshow", ev => { if (ev.persisted) $$("[aria-busy]").forEach(b => busy(b, false)); });
   const guarded = new Set();
-  doc.addEventListener("input", ev => { const f = ev.target.form; if (f?.hasAttribute("data-guard")) guarded.add(f); });
+  const typed = () => import(root.dataset.typed); /* keeps what was typed; fetched where there is something to keep or to give back */
+  doc.addEventListener("input", ev => { const f = ev.target.form; if (f?.hasAttribute("data-guard")) guarded.add(f); if (f?.method === "post") typed().then(m => m.edit(f)); });
   addEventListener("beforeunload", ev => { if (guarded.size) ev.preventDefault(); });
 
   /* ---- dialogs ---- */
@@ -156,7 +160,7 @@
     for (const t of $$("template[data-replace]", content)) $(t.dataset.replace)?.replaceWith(t.content.cloneNode(true));
     const rows = node.matches("tbody"), added = fresh.filter(e => !known.has(e.dataset.k));
     for (const e of fresh) { const old = known.get(e.dataset.k); if (old && old.dataset.r !== e.dataset.r) { revived(e, old); known.set(e.dataset.k, e); } }
-    if (added.length && !force && holding(node)) { r.held = content; heldPill(r, added.length); return; }
+    if (added.length && !force && (holding(node) || (!known.size && doc.activeElement.matches("input, textarea")))) { r.held = content; heldPill(r, added.length); return; }
     r.held = null; heldPill(r, 0);
     if (!node.children.length !== !fresh.length && rows) return location.reload();
     const wanted = new Set(fresh.map(e => e.dataset.k));
@@ -186,25 +190,37 @@
     if (r.busy) return; r.busy = true; clearTimeout(r.timer);
     const u = new URL(location.href); u.searchParams.delete("peek");
     try {
-      const a = await fetch(u, { headers: { "X-Ph-Fragment": r.node.dataset.live, ...(r.etag && { "If-None-Match": r.etag }) }, cache: "no-store" });
+      const a = await ask(u, r.node.dataset.live, r.etag && { "If-None-Match": r.etag });
       if (gone(a)) return;
       if (a.status !== 304) {
+        if (a.status === 403 || a.status === 404) return emit("leaving"), location.reload(); /* not this reader's any more, or gone: the page says so */
         if (!a.ok) throw a;
         const html = await a.text(), m = JSON.parse(a.headers.get("X-Ph-Meta") || "{}");
         r.etag = a.headers.get("ETag") || ""; patch(r, parse(html), force); meta(m);
         if (m.stop) r.stopped = true;
       } else if (force && r.held) { r.etag = ""; }
-      r.wait = 0; r.at = Date.now(); if (!paused && !r.held) state("Live", "live");
+      r.wait = 0; r.at = heard = Date.now(); if (!paused && !r.held) state("Live", "live");
     } catch { r.wait = Math.min(60 * S, (r.wait || r.every) * 2); if (!paused) state("Reconnecting…", "lost"); }
-    finally { r.busy = false; plan(r); }
-    const stale = $("[data-stale]"); if (stale) { stale.hidden = !r.wait; put(stale, "Updated " + since(r.at - skew)); }
+    finally { r.busy = false; plan(r); health(); }
   };
   const plan = r => { clearTimeout(r.timer); if (!paused && !r.stopped && !doc.hidden) r.timer = setTimeout(() => load(r), (r.wait || r.every) * (.9 + Math.random() * .2)); };
+  /* every page says when what it shows is old: the server is away, or fails at the part of the page that is live */
+  let pill = null, heard = Date.now();
+  const health = () => {
+    const away = Date.now() - heard > 4 * S, late = live.find(r => r.wait > 3 * r.every);
+    if (away || late) {
+      if (pill) return;
+      const text = away ? "The server does not answer." : "This page cannot be updated now.";
+      pill = parse(`<p class="lost">${text} What you see is from <time data-t="${(away ? heard : late.at) - skew}"></time>. <button class="link" type="button">Try now</button></p>`).firstChild;
+      $("button", pill).onclick = retry; tick(pill); doc.body.append(pill); say(text);
+    } else if (pill) { pill.remove(); pill = null; say("Connected again"); paused || pull(); }
+  };
   const pull = force => live.forEach(r => load(r, force));
   const toggleLive = () => { if (!live.length) return; paused = !paused; state(paused ? "Paused" : "Live", paused ? "paused" : "live"); say(paused ? "Live updates paused" : "Live updates on"); paused ? live.forEach(r => clearTimeout(r.timer)) : pull(); };
   if (!live.length && button) button.hidden = true;
   live.forEach(plan);
-  doc.addEventListener("visibilitychange", () => doc.hidden ? live.forEach(r => clearTimeout(r.timer)) : (tick(), paused || pull()));
+  doc.addEventListener("visibilitychange", () => doc.hidden ? live.forEach(r => clearTimeout(r.timer)) : (tick(), retry()));
+  addEventListener("online", () => retry());
 
   /* ---- selection ---- */
   const boxes = () => $$("[data-sel]"); let lastBox = null;
@@ -243,7 +259,7 @@
     const box = $(".in", panel), u = new URL(location.href); u.searchParams.set("peek", row.dataset.k); history.replaceState(null, "", u);
     const slow = setTimeout(() => mine === peeking && box.replaceChildren(parse('<div class="skel"><i></i><i></i><i></i><i></i></div>')), 180);
     try {
-      const a = await fetch(link.href, { headers: { "X-Ph-Fragment": "peek" }, cache: "no-store" });
+      const a = await ask(link.href, "peek");
       if (gone(a) || mine !== peeking) return;
       if (!a.ok) throw a;
       box.replaceChildren(parse(await a.text())); $$("h1", box).forEach(h => h.setAttribute("aria-level", 2)); tick(box); box.scrollTop = 0;
@@ -258,23 +274,27 @@
   const unread = n => { const b = $("[data-unread]"); if (!b) return; b.hidden = !n; put(b, n > 99 ? "99+" : String(n)); $("summary", bell).setAttribute("aria-label", n ? `Notifications, ${n} unread` : "Notifications"); doc.title = n ? `(${n}) ${title}` : title; };
   const fillBell = async () => {
     const p = $("[data-panel]", bell), slow = setTimeout(() => p.replaceChildren(parse('<div class="skel"><i></i><i></i><i></i></div>')), 180);
-    try { const a = await fetch(bell.dataset.url, { headers: { "X-Ph-Fragment": "bell" }, cache: "no-store" }); if (gone(a)) return; if (!a.ok) throw a; p.replaceChildren(parse(await a.text())); tick(p); }
+    try { const a = await ask(bell.dataset.url, "bell"); if (gone(a)) return; if (!a.ok) throw a; p.replaceChildren(parse(await a.text())); tick(p); }
     catch { const b = el("button", { type: "button", textContent: "Could not load. Retry" }); b.onclick = fillBell; p.replaceChildren(b); }
     finally { clearTimeout(slow); }
   };
   bell?.addEventListener("toggle", () => bell.open && fillBell());
   const BELL = .7 * S; /* so that a toast comes within a second of its event, the way through the worker included */
-  let bellTag = "", bellWait = BELL;
+  let bellTag = "", bellWait = BELL, bellTimer = 0, bellBusy = false;
   const watchBell = async () => {
+    if (bellBusy) return; bellBusy = true;
     if (!doc.hidden) try {
-      const a = await fetch(bell.dataset.url, { headers: { "X-Ph-Fragment": "unread", ...(bellTag && { "If-None-Match": bellTag }) }, cache: "no-store" });
+      const a = await ask(bell.dataset.url, "unread", bellTag && { "If-None-Match": bellTag });
       if (gone(a)) return;
       if (a.ok) { bellTag = a.headers.get("ETag") || ""; meta(JSON.parse(a.headers.get("X-Ph-Meta") || "{}")); }
-      bellWait = a.ok || a.status === 304 ? BELL : Math.min(60 * S, bellWait * 2);
+      else if (a.status !== 304) throw a;
+      bellWait = BELL; heard = Date.now();
     } catch { bellWait = Math.min(60 * S, bellWait * 2); }
-    setTimeout(watchBell, bellWait);
+    bellBusy = false; health();
+    bellTimer = setTimeout(watchBell, bellWait);
   };
-  if (bell) setTimeout(watchBell, BELL);
+  if (bell) bellTimer = setTimeout(watchBell, BELL);
+  const retry = () => { if (bell) { clearTimeout(bellTimer); bellWait = BELL; watchBell(); } if (!paused) pull(); };
   /* opening a notice marks it as read, by POST: a browser that fetches ahead must not */
   const opened = ev => { const a = ev.target.closest?.("a[data-read]"); if (a) navigator.sendBeacon(a.dataset.read, new URLSearchParams({ csrf_token: csrf() })); };
   doc.addEventListener("click", opened); doc.addEventListener("auxclick", opened);
@@ -360,10 +380,10 @@
 
   /* ---- start ---- */
   if (/Mac|iPhone|iPad/.test(navigator.platform)) $$("[data-mod]").forEach(k => k.textContent = "⌘K");
-  for (const c of $$("[data-countdown]")) { let n = +c.dataset.countdown; const t = setInterval(() => { n -= 1; c.textContent = Math.max(0, n); if (n <= 0) clearInterval(t); }, S); }
+  for (const c of $$("[data-countdown]")) { let n = +c.dataset.countdown; const t = setInterval(() => { n -= 1; c.textContent = Math.max(0, n); if (n <= 0) { clearInterval(t); if ("reload" in c.dataset) location.reload(); } }, S); }
   const wait = $("[data-wait-for]");
   if (wait) setInterval(async () => { if (doc.hidden) return; try { const a = await fetch(wait.dataset.waitFor, { headers: { Accept: "application/json" }, cache: "no-store" }); if (gone(a) || !a.ok) return; const j = await a.json(); if (j.url) location.href = j.url; } catch { /* asks again */ } }, 2000);
-  tick(); selection(); $("[data-focus]")?.focus();
+  tick(); selection(); if (sessionStorage.phTyped) typed(); $("[data-focus]")?.focus();
   if (navigator.platform && bell) unread(+($("[data-unread]").textContent || 0));
-  window.PH = { parse, say, toast, tick, pull, copy, duration, since, emit };
+  window.PH = { open, parse, say, toast, tick, pull, copy, duration, since, emit };
 })();
