@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pilothouse-tests"
 READY = "ready"  # the file that says that everything is there
@@ -31,9 +32,17 @@ def node_with(*packages: str) -> Path:
     return _made("node", packages, lambda into: _install_node(into, packages))
 
 
+def module_beside(folder: Path, place: Path, text: str) -> Path:
+    """Write a module of Node's to an empty place, where it finds the packages of a folder; return its path."""
+    (place / "node_modules").symlink_to(folder / "node_modules")
+    module = place / "program.mjs"
+    module.write_text(text)
+    return module
+
+
 def _make_venv(folder: Path, packages: Sequence[str]) -> None:
-    _run(sys.executable, "-m", "venv", str(folder))
-    _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+    _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
+    _run(find_uv_bin(), "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *packages)
 
 
 def _install_node(folder: Path, packages: Sequence[str]) -> None:

@@ -14,24 +14,49 @@ def _exporters(address: str, token: str) -> str:
     )
 
 
+def _python(address: str, token: str) -> str:
+    return (
+        "from opentelemetry import trace\n"
+        "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import BatchSpanProcessor\n\n"
+        f"{_provider(address, token)}"
+        "trace.set_tracer_provider(provider)"
+    )
+
+
 def _openai(address: str, token: str) -> str:
-    return _instrumented("openai", "OpenAI", address, token)
+    return _instrumented("opentelemetry.instrumentation.openai", "OpenAIInstrumentor", address, token)
 
 
 def _anthropic(address: str, token: str) -> str:
-    return _instrumented("anthropic", "Anthropic", address, token)
+    return _instrumented("opentelemetry.instrumentation.anthropic", "AnthropicInstrumentor", address, token)
 
 
-def _instrumented(module: str, name: str, address: str, token: str) -> str:
+def _openinference_openai(address: str, token: str) -> str:
+    return _instrumented("openinference.instrumentation.openai", "OpenAIInstrumentor", address, token)
+
+
+def _openinference_anthropic(address: str, token: str) -> str:
+    return _instrumented("openinference.instrumentation.anthropic", "AnthropicInstrumentor", address, token)
+
+
+def _instrumented(module: str, instrumentor: str, address: str, token: str) -> str:
     return (
+        f"from {module} import {instrumentor}\n"
         "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter\n"
         "from opentelemetry.sdk.trace import TracerProvider\n"
-        "from opentelemetry.sdk.trace.export import BatchSpanProcessor\n"
-        f"from openinference.instrumentation.{module} import {name}Instrumentor\n\n"
+        "from opentelemetry.sdk.trace.export import BatchSpanProcessor\n\n"
+        f"{_provider(address, token)}"
+        f"{instrumentor}().instrument(tracer_provider=provider)"
+    )
+
+
+def _provider(address: str, token: str) -> str:
+    return (
         f'exporter = OTLPSpanExporter("{address}/v1/traces", headers={{"Authorization": "Bearer {token}"}})\n'
         "provider = TracerProvider()\n"
         "provider.add_span_processor(BatchSpanProcessor(exporter))\n"
-        f"{name}Instrumentor().instrument(tracer_provider=provider)"
     )
 
 
@@ -83,22 +108,40 @@ def _node(address: str, token: str) -> str:
     )
 
 
+def _vercel(address: str, token: str) -> str:
+    return (
+        f"{_node(address, token)}\n\n"
+        "// with each call: generateText({ ..., experimental_telemetry })\n"
+        'const experimental_telemetry = { isEnabled: true, functionId: "answer" };'
+    )
+
+
+EXPORTER = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
+NODE_EXPORTER = "npm install @opentelemetry/sdk-node @opentelemetry/exporter-trace-otlp-http"
+
 SNIPPETS = (
     Snippet("otel.exporters", "OpenTelemetry, any language", _exporters, order=40),
+    Snippet("otel.python", "OpenTelemetry, Python", _python, "python", EXPORTER, 41),
+    Snippet("otel.node", "OpenTelemetry, Node", _node, "javascript", NODE_EXPORTER, 42),
     Snippet(
-        "otel.openai", "OpenTelemetry, OpenAI in Python", _openai, "python",
-        "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http openinference-instrumentation-openai", 41,
+        "otel.openai", "OpenAI in Python (OpenTelemetry)", _openai, "python",
+        f"{EXPORTER} opentelemetry-instrumentation-openai", 43,
     ),
     Snippet(
-        "otel.anthropic", "OpenTelemetry, Anthropic in Python", _anthropic, "python",
-        "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http openinference-instrumentation-anthropic", 41,
+        "otel.anthropic", "Anthropic in Python (OpenTelemetry)", _anthropic, "python",
+        f"{EXPORTER} opentelemetry-instrumentation-anthropic", 44,
     ),
-    Snippet("otel.pydantic_ai", "OpenTelemetry, Pydantic AI", _pydantic_ai, "python", "pip install pydantic-ai logfire", 42),
-    Snippet("otel.traceloop", "OpenTelemetry, Traceloop", _traceloop, "python", "pip install traceloop-sdk", 43),
     Snippet(
-        "otel.node", "OpenTelemetry, Node and the Vercel AI SDK", _node, "javascript",
-        "npm install @opentelemetry/sdk-node @opentelemetry/exporter-trace-otlp-http", 44,
+        "otel.openinference_openai", "OpenAI in Python (OpenInference)", _openinference_openai, "python",
+        f"{EXPORTER} openinference-instrumentation-openai", 45,
     ),
+    Snippet(
+        "otel.openinference_anthropic", "Anthropic in Python (OpenInference)", _openinference_anthropic, "python",
+        f"{EXPORTER} openinference-instrumentation-anthropic", 46,
+    ),
+    Snippet("otel.traceloop", "Traceloop", _traceloop, "python", "pip install traceloop-sdk httpx", 47),
+    Snippet("otel.pydantic_ai", "Pydantic AI", _pydantic_ai, "python", "pip install pydantic-ai logfire", 48),
+    Snippet("otel.vercel", "Vercel AI SDK", _vercel, "javascript", NODE_EXPORTER, 49),
     Snippet("otel.langfuse", "Langfuse", _langfuse, hint="pip install langfuse", order=50),
     Snippet("otel.agents", "OpenAI Agents SDK", _agents, "python", "pip install openai-agents", 60),
 )  # fmt: skip
