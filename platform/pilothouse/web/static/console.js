@@ -55,7 +55,7 @@
   const here = () => location.pathname + location.search;
   const gone = r => { if (r.status === 401) { emit("leaving"); guarded.clear(); location.href = "/login?next=" + encodeURIComponent(here()); return true; } return false; };
   /* asks for a part of a page; a server that does not answer at all must not hold up what is asked next */
-  const ask = (url, part, headers) => fetch(url, { headers: { "X-Ph-Fragment": part, ...headers }, cache: "no-store", signal: AbortSignal.timeout(20 * S) });
+  const ask = (url, part, headers) => fetch(url, { headers: { "X-Ph-Fragment": part, ...headers }, cache: "no-store", signal: AbortSignal.timeout(10 * S) });
   const send = async (url, body, form) => {
     try {
       const r = await fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": csrf(), "X-Ph-Async": "1", Accept: "application/json" }, signal: AbortSignal.timeout(M) });
@@ -299,45 +299,13 @@
   const opened = ev => { const a = ev.target.closest?.("a[data-read]"); if (a) navigator.sendBeacon(a.dataset.read, new URLSearchParams({ csrf_token: csrf() })); };
   doc.addEventListener("click", opened); doc.addEventListener("auxclick", opened);
 
-  /* ---- palette ---- */
-  const pal = $("#palette"), input = $("#palette-q"), list = $("#palette-list");
-  let hits = [], chosen = 0, abort = null, remote = [];
-  const fuzzy = (text, q) => { text = text.toLowerCase(); const i = text.indexOf(q); if (i >= 0) return i; let at = -1; for (const c of q) { at = text.indexOf(c, at + 1); if (at < 0) return -1; } return 1000 + at; };
-  const local = () => [
-    ...$$("[data-nav]").map(a => ({ group: "Go to", title: a.dataset.nav, url: a.href, key: a.dataset.g && "g " + a.dataset.g })),
-    ...$$("[data-cmd]").map(b => ({ group: "Actions", title: b.dataset.cmd, run: () => b.click(), key: b.dataset.key })),
-    ...["light", "dark", "system"].map(t => ({ group: "Preferences", title: `Theme: ${t}`, run: () => pref("theme", t) })),
-    ...["compact", "default", "roomy"].map(t => ({ group: "Preferences", title: `Density: ${t}`, run: () => pref("density", t) })),
-    { group: "Preferences", title: "Switch absolute and relative times", run: () => pref("times", root.dataset.times === "absolute" ? "relative" : "absolute") },
-    { group: "Preferences", title: "Keyboard shortcuts", run: () => open("keyhelp"), key: "?" },
-  ];
-  const draw = () => {
-    const q = input.value.trim().toLowerCase();
-    const mine = local().map(h => ({ ...h, rank: q ? fuzzy(h.title, q) : 0 })).filter(h => h.rank >= 0 && (q || h.group !== "Preferences")).sort((a, b) => a.rank - b.rank);
-    hits = [...remote, ...mine]; const groups = [...new Set(hits.map(h => h.group))]; hits = groups.flatMap(g => hits.filter(h => h.group === g).slice(0, 8));
-    chosen = Math.min(chosen, Math.max(0, hits.length - 1)); list.replaceChildren(); let group = "", holder;
-    hits.forEach((h, i) => {
-      if (h.group !== group) { group = h.group; holder = el("div", { role: "group", "aria-label": group }, el("h3", { textContent: group, "aria-hidden": "true" })); list.append(holder); }
-      const o = el("div", { role: "option", id: "o" + i, "aria-selected": i === chosen }, el("span", { textContent: h.title }), el("span", { className: "sub", textContent: h.detail || "" }));
-      if (h.key) o.append(el("kbd", { textContent: h.key })); o.onclick = ev => pick(i, ev.ctrlKey || ev.metaKey); o.onmousemove = () => { if (chosen !== i) { chosen = i; mark(); } }; holder.append(o);
-    });
-    if (!hits.length) list.append(el("p", { className: "none", textContent: q ? `Nothing found for “${input.value.trim()}”` : "Nothing to choose from" }));
-    mark();
+  /* ---- palette: its script comes with its first use; what is typed meanwhile is there then ---- */
+  const pal = $("#palette");
+  const palette = () => {
+    if (!pal || pal.open) return;
+    const q = $("input", pal); q.value = ""; open(pal); q.focus();
+    import(pal.dataset.script).then(m => m.start(), () => put($("#palette-list"), "The search cannot be loaded now. Close it and try again."));
   };
-  const mark = () => { $$("[role=option]", list).forEach((o, i) => o.setAttribute("aria-selected", i === chosen)); input.setAttribute("aria-activedescendant", hits.length ? "o" + chosen : ""); $("#o" + chosen)?.scrollIntoView({ block: "nearest" }); };
-  const pick = (i, tab) => { const h = hits[i]; if (!h) return; pal.close(); if (h.url) tab ? window.open(h.url) : location.href = h.url; else h.run(); };
-  const look = async () => {
-    abort?.abort(); const q = input.value.trim(); if (q.length < 2) { remote = []; return draw(); }
-    abort = new AbortController();
-    try { const a = await fetch(input.dataset.url + "?q=" + encodeURIComponent(q), { signal: abort.signal }); if (gone(a) || !a.ok) return; remote = (await a.json()).flatMap(g => g.hits.map(h => ({ ...h, group: g.title }))); draw(); } catch { /* aborted or away: the local entries stay */ }
-  };
-  const palette = () => { if (!pal || pal.open) return; input.value = ""; remote = []; chosen = 0; draw(); open(pal); input.focus(); };
-  input?.addEventListener("input", () => { chosen = 0; draw(); look(); });
-  input?.addEventListener("keydown", ev => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[ev.key];
-    if (step) { ev.preventDefault(); chosen = (chosen + step + hits.length) % (hits.length || 1); mark(); }
-    else if (ev.key === "Enter") { ev.preventDefault(); pick(chosen, ev.ctrlKey || ev.metaKey); }
-  });
 
   /* ---- clicks by attribute ---- */
   doc.addEventListener("click", ev => {
@@ -385,5 +353,5 @@
   if (wait) setInterval(async () => { if (doc.hidden) return; try { const a = await fetch(wait.dataset.waitFor, { headers: { Accept: "application/json" }, cache: "no-store" }); if (gone(a) || !a.ok) return; const j = await a.json(); if (j.url) location.href = j.url; } catch { /* asks again */ } }, 2000);
   tick(); selection(); if (sessionStorage.phTyped) typed(); $("[data-focus]")?.focus();
   if (navigator.platform && bell) unread(+($("[data-unread]").textContent || 0));
-  window.PH = { open, parse, say, toast, tick, pull, copy, duration, since, emit };
+  window.PH = { $, $$, el, gone, open, pref, parse, say, toast, tick, pull, copy, duration, since, emit };
 })();
