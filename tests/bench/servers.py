@@ -61,7 +61,7 @@ def console(folder: Path | None = None, **environ: str) -> Iterator[Console]:
             yield Console(port, token, link.group() if link else "", process, data, started)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.communicate(timeout=30)
 
 
 def wait_for(url: str, process: subprocess.Popen[str], *, key: str = "") -> None:

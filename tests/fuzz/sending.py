@@ -48,6 +48,17 @@ class Found:
     pages: int = 0
     jobs: int = 0
 
+    def told(self, door: str, status: int, spent_s: float) -> None:
+        """Count an answer and what it took."""
+        self.answers[door, status] += 1
+        self.slowest_s = max(self.slowest_s, spent_s)
+
+    def add(self, other: Found) -> None:
+        """Add what another sender was told."""
+        self.answers += other.answers
+        self.faults += other.faults
+        self.slowest_s = max(self.slowest_s, other.slowest_s)
+
 
 class Target:
     """An application with all plugins, a provider behind its gateway, and a browser that is signed in."""
@@ -139,12 +150,11 @@ def round_of(made: Target, count: int, seed: int, found: Found, keep: Path | Non
         begun = time.process_time()  # of this process: others on the machine do not count
         status, text = made.send(body)
         spent = time.process_time() - begun
-        found.answers[door, status] += 1
-        found.slowest_s = max(found.slowest_s, spent)
+        found.told(door, status, spent)
         wrong = _wrong(made.app, door, status, spent)
         if wrong:
             found.faults.append(f"seed {seed}, body {number}, {body.path}: {wrong}: {text[:300]!r}")
-            _keep(keep, f"{seed}-{number}-{status}", body)
+            keep_body(keep, f"{seed}-{number}-{status}", body)
     look_around(made, dice, found, seed)
 
 
@@ -159,7 +169,8 @@ def _wrong(app: Flask, door: str, status: int, spent: float) -> str:
     return "; ".join(told)
 
 
-def _keep(folder: Path | None, name: str, body: Body) -> None:
+def keep_body(folder: Path | None, name: str, body: Body) -> None:
+    """Write a body with its headers to a folder, if there is one, so that it can be sent again."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.body").write_bytes(body.data)

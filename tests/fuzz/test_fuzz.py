@@ -9,6 +9,7 @@ import pytest
 from tests.fuzz.bodies import DOORS, starting_bodies
 from tests.fuzz.mutating import mutated
 from tests.fuzz.sending import Found, round_of, target
+from tests.fuzz.serving import served, served_round
 
 
 def sent(migrated: Path, rounds: range, count: int) -> Found:
@@ -29,6 +30,15 @@ def test_mutated_bodies_are_answered_without_a_fault_of_ours(migrated: Path) -> 
 @pytest.mark.slow
 def test_very_many_mutated_bodies_are_answered_without_a_fault_of_ours(migrated: Path) -> None:
     assert sent(migrated, range(10, 20), 5_000).faults == []
+
+
+@pytest.mark.slow
+def test_the_processes_outlive_mutated_bodies_over_http(tmp_path: Path) -> None:
+    found = Found()
+    with served(tmp_path) as made:
+        served_round(made, 4_000, 20, found)
+    assert found.faults == []
+    assert {door for door, _ in found.answers} == set(DOORS)
 
 
 @pytest.mark.parametrize("door", DOORS)
