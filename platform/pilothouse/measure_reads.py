@@ -7,11 +7,11 @@ one value is found by the key of its roll-ups; of thousands of values the larges
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection
@@ -39,7 +39,7 @@ from pilothouse.measure_sums import (
 )
 from pilothouse.measures import cuts_of, declared, horizon, scope_of, write_names
 
-FINE = ("minute", "quarter")  # resolutions that are kept for all dimensions together only
+Part = Literal["coarse", "over", "fine"]  # from an hour up; that, taken back; what is kept for all dimensions together only
 APART = (None, OTHER)  # values that are never among the largest: what is not given, and what was folded before
 
 
@@ -99,7 +99,7 @@ def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> li
     groups: dict[_Group, list[_Pile]] = {}
     for reader in readers.values():
         for pile in reader.piles:
-            groups.setdefault((reader.scope, pile.cut, reader.bounds, pile.fine, pile.only), []).append(pile)
+            groups.setdefault((reader.scope, pile.cut, reader.bounds, reader.over, pile.part, pile.only), []).append(pile)
     rolled, waiting = _rows(connection, _pieces(groups))
     numbers, members = _labels(connection, {row[2] for row in rolled})
     for reader in readers.values():
@@ -122,21 +122,28 @@ def _reader_of(ask: Ask, readers: dict[_Likeness, _Reader]) -> _Reader:
         raise Invalid.field("by", f"{ask.measure} has the dimensions {', '.join(dimensions) or 'none'}")
     cut = next(cut for cut in cuts_of(measure) if needed <= set(cut))
     rank = tuple(ask.rank) or (ask.measure,) if ask.top is not None else ()
-    key = (scope_of(ask.measure), dimensions, cut, tuple(ask.bounds), by, tuple(ask.where.items()), ask.top, rank)
+    over = len(ask.bounds) == 2 and all(map(_can_be_taken_back, (ask.measure, *rank)))  # noqa: PLR2004 - one bucket
+    key = (scope_of(ask.measure), dimensions, cut, tuple(ask.bounds), over, by, tuple(ask.where.items()), ask.top, rank)
     reader = readers.get(key)
     if reader is None:
-        reader = readers[key] = _Reader(ask, measure, cut, by, rank)
+        reader = readers[key] = _Reader(ask, measure, cut, by, rank, over=over)
     reader.answers.setdefault(ask.measure, [{} for _ in reader.bounds[1:]])
     return reader
 
 
-# Scope, dimensions, cut, bounds, by, where, top, rank.
+def _can_be_taken_back(name: str) -> bool:
+    """Say whether sums of a measure can be subtracted: not those of different things, which may be in both."""
+    measure = declared(name)
+    return measure is not None and measure.kind != "distinct"
+
+
+# Scope, dimensions, cut, bounds, whether more may be read and taken back, by, where, top, rank.
 _Likeness = tuple[
-    str, tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...], tuple[tuple[str, str | None], ...], int | None,
-    tuple[str, ...],
+    str, tuple[str, ...], tuple[str, ...], tuple[int, ...], bool, tuple[str, ...], tuple[tuple[str, str | None], ...],
+    int | None, tuple[str, ...],
 ]  # fmt: skip
-# Scope, cut, bounds, whether it is about minutes and quarters, the digest of the only series that is asked for.
-_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool, str | None]
+# Scope, cut, bounds, whether more may be read and taken back, part, the digest of the only series that is asked for.
+_Group = tuple[str, tuple[str, ...], tuple[int, ...], bool, Part, str | None]
 _Piece = tuple[int, str, str, int, int, int, str | None, int]
 _Row = tuple[int, int, int, bytes]  # number of the group, start (ms), series, written sums
 _Cell = dict[int, "Rolled | Sum"]  # by the measure's number
@@ -145,11 +152,12 @@ _Bucket = dict[str, _Cell]  # by the values of `by`, as `measure_series` writes 
 
 def _pieces(groups: Iterable[_Group]) -> list[_Piece]:
     """Return what to read: number of the group, scope, names of the cut, resolution, from, until, the only series, step."""
+    now = clock.now()
     return [
         (number, scope, write_names(cut), CODES[resolution], start, end, only, SIZES[resolution])
-        for number, (scope, cut, bounds, fine, only) in enumerate(groups)
-        for resolution, start, end in pieces_of(bounds)
-        if (resolution in FINE) == fine
+        for number, (scope, cut, bounds, over, part, only) in enumerate(groups)
+        for found, resolution, start, end in (pieces_about(bounds[0], bounds[1], now) if over else pieces_of(bounds))
+        if found == part
     ]
 
 
@@ -163,8 +171,8 @@ def _by_group(rolled: Iterable[_Row], count: int) -> list[list[_Row]]:
 class _Pile:
     """Roll-ups of one cut on their way to an answer, summed by bucket and series. They come by the thousand."""
 
-    def __init__(self, reader: _Reader, cut: tuple[str, ...], *, fine: bool) -> None:
-        self.cut, self.fine = cut, fine
+    def __init__(self, reader: _Reader, cut: tuple[str, ...], part: Part) -> None:
+        self.cut, self.part = cut, part
         self.only = reader.only(cut)
         self.picks = _Picks(cut, reader.by, reader.where)
         self.buckets: list[dict[int, _Cell]] = [{} for _ in reader.bounds[1:]]
@@ -176,7 +184,7 @@ class _Pile:
         last, cells = -1, self.buckets[0]
         for _, at, series, body in rows:
             if at != last:
-                last, cells = at, self.buckets[bisect_right(bounds, at) - 1]
+                last, cells = at, self.buckets[bisect_right(bounds, at, 1, len(bounds) - 1) - 1]  # a bucket may have too much
             sums: _Cell = decode(body)  # type: ignore[assignment]  # sums that are written are such
             cell = cells.get(series)
             if cell is None:
@@ -196,23 +204,25 @@ class _Pile:
                 if key == "":
                     key = keys[series] = self.picks.written(members[series])
                 if key is not None:
-                    _put(bucket, key, cell)
+                    _put(bucket, key, _taken_back(cell) if self.part == "over" else cell)
 
 
 class _Reader:
     """Asks that differ in their measure only, on their way to their answers."""
 
     def __init__(
-        self, ask: Ask, measure: Measure | None, cut: tuple[str, ...], by: tuple[str, ...], rank: tuple[str, ...]
+        self, ask: Ask, measure: Measure | None, cut: tuple[str, ...], by: tuple[str, ...], rank: tuple[str, ...], *, over: bool
     ) -> None:
         self.dimensions = measure.dimensions if measure is not None else ()
         self.scope = scope_of(ask.measure)
-        self.by, self.where, self.cut = by, ask.where, cut
+        self.by, self.where, self.cut, self.over = by, ask.where, cut, over
         self.bounds = tuple(_floored(ask.bounds))
         self.answers: dict[str, Answer] = {}
         self.numbers: dict[int, str] = {}  # of the measures that matter
         self._top, self._rank = ask.top, rank
-        self.piles = (_Pile(self, cut, fine=False), _Pile(self, self.dimensions, fine=True))
+        self.piles = [_Pile(self, self.dimensions, "fine"), _Pile(self, cut, "coarse")]
+        if over:
+            self.piles.append(_Pile(self, cut, "over"))
 
     def number(self, known: Mapping[str, int]) -> None:
         """Take the numbers of measures; one that no compaction has met gets one of its own."""
@@ -244,7 +254,7 @@ class _Reader:
                 values = _values(key)
                 for number, found in cell.items():
                     answer = self.answers.get(self.numbers[number])
-                    if answer is not None:
+                    if answer is not None and not _is_empty(found):
                         answer[place][values] = _sum(found)
 
     def _take_waiting(self, number: int, added: Added, buckets: Sequence[_Bucket]) -> None:
@@ -253,7 +263,7 @@ class _Reader:
             return
         key: str | None = "[]"
         if len(added.dimensions) == len(self.dimensions):
-            key = self.piles[1].picks.of(added.dimensions)
+            key = self.piles[0].picks.of(added.dimensions)
         elif self.cut:
             key = None
         if key is not None:
@@ -315,6 +325,21 @@ def _added(first: Rolled | Sum, second: Rolled | Sum) -> Rolled | Sum:
     return both
 
 
+def _taken_back(cell: _Cell) -> _Cell:
+    back: _Cell = {}
+    for number, found in cell.items():
+        if isinstance(found, tuple) and found[2] is None and isinstance(found[1], int):
+            back[number] = (-found[0], -found[1], None)
+        else:
+            back[number] = -_sum(found)
+    return back
+
+
+def _is_empty(found: Rolled | Sum) -> bool:
+    """Say whether everything that was added was taken back."""
+    return found.empty if isinstance(found, Sum) else not any(found)
+
+
 def _sum(found: Rolled | Sum) -> Sum:
     if isinstance(found, Sum):
         return found
@@ -372,44 +397,78 @@ def _floored(bounds: Sequence[int]) -> list[int]:
     return floored
 
 
-def pieces_of(bounds: Sequence[int]) -> list[tuple[Resolution, int, int]]:
+_Span = tuple[Part, Resolution, int, int]  # with start and end (ms)
+
+
+def pieces_of(bounds: Sequence[int]) -> list[_Span]:
     """Cut the buckets between bounds into whole weeks, days, hours, quarters and minutes; neighbours are joined."""
-    pieces: list[tuple[Resolution, int, int]] = []
+    pieces: list[_Span] = []
     for start, end in pairwise(bounds):
-        for piece in _cut(start, end, COARSEST_FIRST):
-            if pieces and pieces[-1][0] == piece[0] and pieces[-1][2] == piece[1]:
-                pieces[-1] = (piece[0], pieces[-1][1], piece[2])
+        for piece in _cut(start, end):
+            if pieces and pieces[-1][:2] == piece[:2] and pieces[-1][3] == piece[2]:
+                pieces[-1] = (*piece[:2], pieces[-1][2], piece[3])
             else:
                 pieces.append(piece)
     return pieces
 
 
-def _cut(start: int, end: int, sizes: Sequence[Resolution]) -> Iterator[tuple[Resolution, int, int]]:
+def pieces_about(start: int, end: int, now: int) -> list[_Span]:
+    """Cut one bucket into fewer pieces, some of them too much and some to take back: six days are a week without a day.
+
+    What lies ahead of `now` costs nothing to take back, since there are no rows: a bucket that ends now has all of today.
+    """
+    first, last = start_of(start + clock.HOUR - 1, "hour"), start_of(end, "hour")
+    if first >= last:
+        return _cut(start, end)
+    return [*_cut(start, first), *_hours_about(first, last, "coarse", now), *_cut(last, end)]
+
+
+def _cut(start: int, end: int, level: int = 0) -> list[_Span]:
+    """Cut a span into pieces of the sizes from a level of `COARSEST_FIRST` on."""
+    for place in range(level, len(COARSEST_FIRST)):
+        resolution = COARSEST_FIRST[place]
+        size = SIZES[resolution]
+        if size <= end - start:
+            first, last = start_of(start + size - 1, resolution), start_of(end, resolution)
+            if first < last:
+                part: Part = "coarse" if size >= clock.HOUR else "fine"
+                return [*_cut(start, first, place + 1), (part, resolution, first, last), *_cut(last, end, place + 1)]
+    return []
+
+
+def _hours_about(start: int, end: int, part: Part, now: int, level: int = 0) -> list[_Span]:
+    """Cut whole hours, each end by the shorter way to where a week, then a day, ends."""
     if start >= end:
-        return
-    size = SIZES[sizes[0]]
-    first, last = start_of(start + size - 1, sizes[0]), start_of(end, sizes[0])
-    if len(sizes) == 1:
-        yield sizes[0], start, end
-    elif first >= last:
-        yield from _cut(start, end, sizes[1:])
-    else:
-        yield from _cut(start, first, sizes[1:])
-        yield sizes[0], first, last
-        yield from _cut(last, end, sizes[1:])
+        return []
+    back: Part = "over" if part == "coarse" else "coarse"
+    for place, resolution in enumerate(COARSEST_FIRST[level : COARSEST_FIRST.index("hour")], level + 1):
+        size = SIZES[resolution]
+        first, last = (start_of(at + (size - 1 if at > now - clock.HOUR else size // 2), resolution) for at in (start, end))
+        if first < last:
+            head = _hours_about(start, first, part, now, place) or _hours_about(first, start, back, now, place)
+            tail = _hours_about(last, end, part, now, place) or _hours_about(end, last, back, now, place)
+            return [*head, (part, resolution, first, last), *tail]
+    return [(part, "hour", start, end)]
 
 
 # Pieces whose rows are all wanted lie together in the key; one series is looked up at each start.
 PIECES_SQLITE = """
+WITH RECURSIVE singles AS MATERIALIZED (
+  SELECT p.value ->> 0 AS number, c.id AS cut_id, p.value ->> 3 AS resolution, p.value ->> 4 AS at, p.value ->> 5 AS until,
+    s.id AS series_id, p.value ->> 7 AS step FROM json_each(?) p
+  CROSS JOIN measure_cuts c ON c.scope = p.value ->> 1 AND c.names = p.value ->> 2
+  CROSS JOIN measure_series s ON s.cut_id = c.id AND s.digest = p.value ->> 6
+), moments AS (
+  SELECT * FROM singles
+  UNION ALL SELECT number, cut_id, resolution, at + step, until, series_id, step FROM moments WHERE at + step < until
+)
 SELECT p.value ->> 0, r.at, r.series_id, r.body FROM json_each(?) p
 CROSS JOIN measure_cuts c ON c.scope = p.value ->> 1 AND c.names = p.value ->> 2
 CROSS JOIN measure_rollups r ON r.cut_id = c.id AND r.resolution = p.value ->> 3
   AND r.at >= p.value ->> 4 AND r.at < p.value ->> 5
-UNION ALL SELECT p.value ->> 0, r.at, r.series_id, r.body FROM json_each(?) p
-CROSS JOIN measure_cuts c ON c.scope = p.value ->> 1 AND c.names = p.value ->> 2
-CROSS JOIN measure_series s ON s.cut_id = c.id AND s.digest = p.value ->> 6
-CROSS JOIN json_each(p.value, '$[7]') t
-CROSS JOIN measure_rollups r ON r.cut_id = c.id AND r.resolution = p.value ->> 3 AND r.at = t.value AND r.series_id = s.id
+UNION ALL SELECT t.number, r.at, r.series_id, r.body FROM moments t
+CROSS JOIN measure_rollups r ON r.cut_id = t.cut_id AND r.resolution = t.resolution AND r.at = t.at
+  AND r.series_id = t.series_id
 UNION ALL SELECT -1, 0, 0, body FROM measure_deltas"""
 PIECES_POSTGRESQL = """
 SELECT p.number, r.at, r.series_id, r.body
@@ -434,8 +493,7 @@ def _rows(connection: Connection, pieces: Sequence[_Piece]) -> tuple[list[Any], 
     whole = [piece[:6] for piece in pieces if piece[6] is None]
     single = [piece for piece in pieces if piece[6] is not None]
     if connection.dialect.name == "sqlite":
-        starts = [(*piece[:7], list(range(piece[4], piece[5], piece[7]))) for piece in single]
-        rows = fetch_all(connection, PIECES_SQLITE, tuple(msgspec.json.encode(one).decode() for one in (whole, starts)))
+        rows = fetch_all(connection, PIECES_SQLITE, tuple(msgspec.json.encode(one).decode() for one in (single, whole)))
     else:
         rows = fetch_all(connection, PIECES_POSTGRESQL, (*_columns(whole, 6), *_columns(single, 8)))
     waiting = [added for row in rows if row[0] < 0 for added in ADDED.decode(row[3])]

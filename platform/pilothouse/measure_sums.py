@@ -94,6 +94,12 @@ class Sum:
         """Add another sum."""
         self.add(other.count, other.total, other.sketch, other.things)
 
+    def __neg__(self) -> Sum:
+        """Return what takes the observations back. Which of different things are left cannot be told: not of a `Distinct`."""
+        if self.things is not None:
+            raise TypeError("Different things cannot be taken back.")
+        return Sum(-self.count, -self.total, None if self.sketch is None else -self.sketch)
+
     def copy(self) -> Sum:
         """Return another sum of the same observations."""
         other = Sum()

@@ -85,6 +85,10 @@ class Histogram:
         for bucket, count in other._few.items():
             few[bucket] = few.get(bucket, 0) + count
 
+    def __neg__(self) -> Histogram:
+        """Return what takes the counts back."""
+        return Histogram({bucket: -count for bucket, count in self._few.items()}, -self._many)
+
     def counts(self) -> dict[int, int]:
         """Return the counts by bucket, the lowest first, without empty ones."""
         if not self._many:

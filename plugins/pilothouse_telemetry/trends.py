@@ -8,7 +8,7 @@ summed, and null where there is nothing to say: a percentile of nothing, a time 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -150,11 +150,18 @@ def _lines(question: Question, span: Buckets, answer: Sequence[Mapping[Values, S
 def _folded(bucket: Mapping[Values, Sum], keys: Sequence[str | None]) -> dict[str | None, Sum]:
     """Return the sums by key; what is not listed goes to OTHER."""
     listed = set(keys)
-    folded: dict[str | None, Sum] = {}
+    folded: dict[str | None, list[Sum]] = {}
     for values, found in bucket.items():
         key = values[0] if values else None
-        folded.setdefault(key if key in listed else OTHER, Sum()).merge(found)
-    return folded
+        folded.setdefault(key if key in listed else OTHER, []).append(found)
+    return {key: sums[0] if len(sums) == 1 else _together(sums) for key, sums in folded.items()}
+
+
+def _together(sums: Iterable[Sum]) -> Sum:
+    whole = Sum()
+    for found in sums:
+        whole.merge(found)
+    return whole
 
 
 def _value(question: Question, ends: Sequence[int], found: Sum | None) -> Value:

@@ -19,8 +19,8 @@ from pilothouse import clock, measure_reads, measure_rollups, measures
 from pilothouse.clock import DAY, HOUR, MINUTE
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import Invalid
-from pilothouse.measure_reads import Ask, pieces_of, read, read_all, read_totals
-from pilothouse.measure_sums import QUARTER, SIZES, Sum, digest_of, percentile, written
+from pilothouse.measure_reads import Ask, pieces_about, pieces_of, read, read_all, read_totals
+from pilothouse.measure_sums import QUARTER, SIZES, Sum, digest_of, percentile, start_of, written
 from pilothouse.measures import Deltas
 from pilothouse.testing import environment, let_go, make_app
 
@@ -101,7 +101,7 @@ def test_one_value_among_many_is_picked_by_the_database_and_is_the_same_sum(app)
             for bucket, of_one in zip(everybody, one, strict=True):
                 assert of_one.get((), Sum()).count == bucket.get((value,), Sum()).count
         measure_rollups.compact()
-    coarse = measure_reads._pieces([("trial", ("agent",), bounds, False, digest_of(written(("agent 7",))))])
+    coarse = measure_reads._pieces([("trial", ("agent",), bounds, False, "coarse", digest_of(written(("agent 7",))))])
     assert len(measure_reads._rows(db.session.connection(), coarse)[0]) == 3
 
 
@@ -238,11 +238,39 @@ def test_reads_equal_a_recount_whenever_compaction_happens(app, steps, ends):
 @given(st.lists(st.integers(0, 5 * DAY // MINUTE), min_size=2, max_size=6, unique=True))
 def test_pieces_cover_a_period_once_and_without_a_gap(minutes):
     bounds = [minute * MINUTE for minute in sorted(minutes)]
-    pieces = sorted((start, end) for _, start, end in pieces_of(bounds))
+    pieces = sorted((start, end) for _, _, start, end in pieces_of(bounds))
     assert pieces[0][0] == bounds[0]
     assert pieces[-1][1] == bounds[-1]
     assert all(first[1] == second[0] for first, second in pairwise(pieces))
-    assert all(start % size == 0 == end % size for r, start, end in pieces_of(bounds) for size in [SIZES[r]])
+    assert all(start % size == 0 == end % size for _, r, start, end in pieces_of(bounds) for size in [SIZES[r]])
+
+
+@given(st.tuples(*[st.integers(0, 30 * DAY // MINUTE)] * 3))
+def test_pieces_about_a_period_are_the_period_when_what_is_too_much_is_taken_back(minutes):
+    start, end, now = (minute * MINUTE for minute in (min(minutes[:2]), max(minutes[:2]) + 1, minutes[2]))
+    steps = defaultdict(int)
+    for part, resolution, first, last in pieces_about(start, end, now):
+        size = SIZES[resolution]
+        assert start_of(first, resolution) == first < last == start_of(last, resolution)
+        assert (size >= HOUR) == (part != "fine")
+        steps[first] += -1 if part == "over" else 1
+        steps[last] -= -1 if part == "over" else 1
+    assert {at: step for at, step in steps.items() if step} == {start: 1, end: -1}
+
+
+def test_six_days_are_a_week_without_a_day_and_what_was_only_then_is_not_there(app):
+    sunday = NOON // DAY * DAY - (NOON // DAY + 3) % 7 * DAY - DAY
+    days = [sunday - day * DAY for day in range(7)]
+    added(*((COST, day + HOUR, ("a", f"agent {n}", "ok")) for day in days for n in range(3)), value=70)
+    added((COST, sunday + 2 * HOUR, ("a", "only on Sunday", "ok")), value=7_000)
+    for _ in range(2):
+        found = read_totals(COST, days[-1], sunday, by=("agent",))
+        assert {key: (one.count, one.total) for (key,), one in found.items()} == {f"agent {n}": (6, 420) for n in range(3)}
+        assert {value for one in found.values() for value in one.sketch.counts().values()} == {6}
+        everything = read_totals(COST, days[-1], sunday, by=())[()]
+        assert percentile(everything.sketch, 0.99) == pytest.approx(70, rel=0.01)
+        measure_rollups.compact()
+    assert {part for part, *_ in pieces_about(days[-1], sunday, NOON)} == {"coarse", "over"}
 
 
 def test_of_many_values_the_largest_are_told_apart_and_the_rest_is_one(app):
