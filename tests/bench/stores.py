@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,26 +24,37 @@ CHUNK = 5_000
 SPAN = 60 * clock.DAY
 
 
+_made: dict[tuple[int, bool], tuple[Flask, Path]] = {}
+
+
 @contextmanager
 def filled(rows: int, *, errors: bool = True) -> Iterator[tuple[Flask, Path]]:
-    """Yield an application on a SQLite file with `rows` executions and, asked for, as many errors; compacted."""
-    with tempfile.TemporaryDirectory() as made:
-        app = make_app(environment(Path(made)))
+    """Yield an application on a SQLite file with `rows` executions and, asked for, as many errors; compacted.
+
+    Stores are made once a process: a million executions and errors take half an hour.
+    """
+    found = _made.get((rows, errors))
+    if found is None:
+        folder = Path(tempfile.mkdtemp(prefix="ph-filled-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        app = make_app(environment(folder))
         with app.app_context():
             migrate.upgrade()
             fill(rows, errors=errors)
         compact(app)
-        with app.app_context():
-            yield app, Path(made)
-            db.session.remove()
-            db.engine.dispose()
+        found = _made[rows, errors] = app, folder
+    with found[0].app_context():
+        yield found
+        db.session.remove()
+        db.engine.dispose()
 
 
 def fill(rows: int, *, errors: bool) -> None:
-    """Send executions, and errors of them, through ingest."""
-    chance = random.Random(1)
+    """Send executions, and errors of them, through ingest, in the order in which they began."""
+    chance, begun = random.Random(1), clock.now() - SPAN
     for start in range(0, rows, CHUNK):
-        runs = [_execution(chance) for _ in range(min(CHUNK, rows - start))]
+        numbers = range(start, min(start + CHUNK, rows))
+        runs = [_execution(chance, begun + number * SPAN // rows) for number in numbers]
         runtime().ingest.submit(enumerate(runs), Source(client="bench"))
         if errors:
             found = [_error(run, chance) for run in runs]
@@ -67,8 +80,7 @@ def compact(app: Flask) -> None:
         connection.exec_driver_sql("ANALYZE")
 
 
-def _execution(chance: random.Random) -> Execution:
-    at = clock.now() - chance.randrange(SPAN)
+def _execution(chance: random.Random, at: int) -> Execution:
     status = chance.choices(("succeeded", "failed", "running", "cancelled"), (93, 5, 0.1, 1.9))[0]
     return Execution(
         id=clock.new_id(), workflow=f"workflow-{int(chance.paretovariate(1.1)) % 40}", status=status, started_at=at,  # type: ignore[arg-type]
