@@ -16,7 +16,7 @@ from pilothouse_sentry.snippets import SNIPPETS
 EVERY_S = 15
 TOPICS = ("executions",)  # each check-in is a run, and each miss is one
 SHOWN = {
-    "ok": ("On time", "ok", "succeeded"), "running": ("Running", "info", "running"), "failed": ("Failed", "bad", "failed"),
+    "ok": ("OK", "ok", "succeeded"), "running": ("Running", "info", "running"), "failed": ("Failed", "bad", "failed"),
     "overrun": ("Overrun", "bad", "timed-out"), "missed": ("Missed", "bad", "alert"),
 }  # fmt: skip
 
