@@ -33,6 +33,12 @@ def test_a_detail_page_keeps_long_names_inside(open_page, site):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_name_without_end_takes_no_column_from_the_others(open_page):
+    page = open_page("/runs/?status=failed")
+    page.get_by_role("link", name="x" * 200).first.wait_for()
+    assert page.locator(".scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 @pytest.mark.parametrize(("theme", "colour"), [("light", "rgb(246, 247, 249)"), ("dark", "rgb(11, 13, 17)")])
 def test_the_chosen_theme_is_there_at_the_first_paint(open_page, theme, colour):
     page = open_page("/welcome/", color_scheme="dark" if theme == "light" else "light")

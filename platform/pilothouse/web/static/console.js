@@ -351,6 +351,7 @@
   for (const c of $$("[data-countdown]")) { let n = +c.dataset.countdown; const t = setInterval(() => { n -= 1; c.textContent = Math.max(0, n); if (n <= 0) { clearInterval(t); if ("reload" in c.dataset) location.reload(); } }, S); }
   const wait = $("[data-wait-for]");
   if (wait) setInterval(async () => { if (doc.hidden) return; try { const a = await fetch(wait.dataset.waitFor, { headers: { Accept: "application/json" }, cache: "no-store" }); if (gone(a) || !a.ok) return; const j = await a.json(); if (j.url) location.href = j.url; } catch { /* asks again */ } }, 2000);
+  for (const s of $$(".scroll[tabindex]")) if (s.scrollWidth > s.clientWidth && !$("tbody :is(a, button)", s)) s.tabIndex = 0; /* what scrolls is reached by keys */
   tick(); selection(); if (sessionStorage.phTyped) typed(); $("[data-focus]")?.focus();
   if (navigator.platform && bell) unread(+($("[data-unread]").textContent || 0));
   window.PH = { $, $$, el, gone, open, pref, parse, say, toast, tick, pull, copy, duration, since, emit };
