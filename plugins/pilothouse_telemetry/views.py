@@ -14,6 +14,7 @@ from pilothouse.sdk import (
     csv_response,
     declared,
     expose,
+    find_members,
     page_of,
     qs,
     read_cursor,
@@ -82,7 +83,8 @@ class AnalyticsView(ConsoleView):
         names = [(line.name, line.name, line.events) for line in known]
         custom = "custom" if query.since is not None or query.until is not None else query.range or ""
         return self.render(
-            "telemetry/events.html", rows=rows, older=cursor, query=query, components=names, range=custom
+            "telemetry/events.html", rows=rows, older=cursor, query=query, components=names, range=custom,
+            names=find_members({row.user for row in rows if row.user}),
         )
 
 
