@@ -39,14 +39,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def console(folder: Path | None = None, **environ: str) -> Iterator[Console]:
+def console(folder: Path | None = None, *, programs: Path = Path(sys.executable).parent, **environ: str) -> Iterator[Console]:
     """Run `pilothouse up` until the block ends; `started_s` is the time to the first page answered."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("PILOTHOUSE_BENCH_DIR")) as made:
         data = folder or Path(made)
         port = free_port()
         begun = time.monotonic()
         process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "pilothouse"), "up", "--port", str(port)],
+            [str(programs / "pilothouse"), "up", "--port", str(port)],
             env={**os.environ, "PILOTHOUSE_DATA_DIR": str(data), **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -96,5 +96,3 @@ def _error(run: Execution, chance: random.Random) -> Error:
         id=clock.new_id(), error_type=kind, message=f"{kind} in step {chance.randrange(30)} after {chance.randrange(9000)} ms",
         at=run.started_at, execution_id=run.id, environment="production",
     )  # fmt: skip
-
-
