@@ -1,16 +1,19 @@
 """Compaction: deltas become roll-ups, in small transactions that are each exact; and roll-ups that are too fine go by age.
 
-Deltas are read and summed without a lock; then one transaction checks that they are all still there, merges the sums into
-the roll-ups that they touch and deletes them. A killed compaction leaves everything as it was. All of it is a few statements
-for thousands of rows: keys travel as one JSON parameter, rows are upserted in the order of their key.
+Deltas are read, summed and merged with the roll-ups that they touch without a lock, since nothing else writes roll-ups; then
+one short transaction checks that the deltas are all still there, writes the roll-ups and deletes the deltas: recorders wait for
+that alone. A killed compaction leaves everything as it was, but for names that it interned. All of it is a few statements for
+thousands of rows: keys travel as one JSON parameter, rows are upserted in the order of their key.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, delete, func, select, text
@@ -36,7 +39,7 @@ from pilothouse.measure_sums import (
 )
 from pilothouse.measures import cuts_of, declared, horizon, scope_of, write_names
 
-STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lock for about 0.1 s
+STEP_ENTRIES = 10_000  # sums that a transaction takes: it holds the writers' lock for a few hundredths of a second
 STEP_DELTAS = 1_000  # and rows that it reads to find them
 LIMIT_S = 20  # how long a run goes on while more keeps coming; the next one is due in 5 s
 MOST_SERIES = 5_000  # of a cut in a day; the rest counts as OTHER, so that one runaway label cannot fill the disk
@@ -54,6 +57,8 @@ Rows = dict[tuple[int, Values], dict[str, "_Cell"]]  # by start (ms) and dimensi
 Key = tuple[int, int, int, int]  # cut, resolution, start (ms), series
 _LARGEST = 1 << 63  # what MessagePack writes as a number
 _ENCODER = msgspec.msgpack.Encoder()
+_NEW_NAMES = Bulk(NAMES, ("name",), ignore_conflicts=True)
+_NEW_CUTS = Bulk(CUTS, ("scope", "names"), ignore_conflicts=True)
 _NEW_SERIES = Bulk(SERIES, ("cut_id", "digest", "members"), ignore_conflicts=True)
 
 
@@ -66,23 +71,39 @@ def compact(_payload: object = None) -> None:
 
 def compact_step() -> int:
     """Move the oldest deltas, at most `STEP_ENTRIES` sums of them, in one transaction; returns how many deltas."""
-    ids, added = _oldest()
-    if not ids:
-        return 0
-    cuts = _summed(added)
-    with unit_of_work() as session:
-        connection = session.connection()
-        if not _alone(connection) or _still_there(connection, ids) != len(ids):
+    with _alone() as alone:
+        ids, added = _oldest() if alone else ([], [])
+        if not ids:
             return 0
-        _store(connection, cuts)
-        connection.execute(delete(DELTAS).where(DELTAS.c.id.in_(ids)))
+        cuts = _summed(added)
+        with db.engine.connect() as reading:  # not the session's: its transaction may be a writer's
+            rows = _merged(reading, cuts)
+        with unit_of_work() as session:
+            connection = session.connection()
+            if _still_there(connection, ids) != len(ids):
+                return 0
+            connection.exec_driver_sql(_UPSERT.format("?" if connection.dialect.name == "sqlite" else "%s"), rows)
+            connection.execute(delete(DELTAS).where(DELTAS.c.id.in_(ids)))
     return len(ids)
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Say whether no other compaction runs, and let none begin before the block ends.
+
+    On SQLite another one may run: both take the oldest deltas, and who comes second finds them gone.
+    """
+    if db.engine.dialect.name == "sqlite":
+        yield True
+        return
+    with db.engine.connect() as connection:
+        yield bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": COMPACTOR}))
 
 
 def _oldest() -> tuple[list[int], list[Added]]:
     ids: list[int] = []
     added: list[Added] = []
-    with db.engine.connect() as connection:  # not the session's: its transaction may be a writer's
+    with db.engine.connect() as connection:
         rows = connection.execute(select(DELTAS.c.id, DELTAS.c.body).order_by(DELTAS.c.id).limit(STEP_DELTAS)).all()
     for key, body in rows:
         ids.append(key)
@@ -90,13 +111,6 @@ def _oldest() -> tuple[list[int], list[Added]]:
         if len(added) >= STEP_ENTRIES:
             break
     return ids, added
-
-
-def _alone(connection: Connection) -> bool:
-    """Say whether no other compaction runs: two would intern the same names."""
-    if connection.dialect.name == "sqlite":
-        return True
-    return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": COMPACTOR}))
 
 
 def _still_there(connection: Connection, ids: Sequence[int]) -> int:
@@ -185,19 +199,22 @@ def _plan(measure: str, size: int) -> list[tuple[Cut, tuple[int, ...]]]:
     return [((scope, write_names(cut)), tuple(known.dimensions.index(name) for name in cut)) for cut in cuts_of(known)]
 
 
-def _store(connection: Connection, cuts: Mapping[Cut, _CutSums]) -> None:
+def _merged(connection: Connection, cuts: Mapping[Cut, _CutSums]) -> list[tuple[Any, ...]]:
+    """Return the roll-ups that sums touch as they are to be written."""
     names = _intern_names(connection, {measure for sums in cuts.values() for row in sums.hours.values() for measure in row})
-    rolled: dict[Key, dict[str, _Cell]] = {}
-    for cut, sums in sorted(cuts.items()):
-        cut_id = _intern_cut(connection, cut)
+    numbers = _intern_cuts(connection, cuts)
+    numbered = {numbers[cut]: sums for cut, sums in sorted(cuts.items())}
+    for cut_id, sums in numbered.items():
         _bound(connection, cut_id, sums)
-        series = _intern_series(connection, cut_id, {values for _, values in sums.hours})
+    series = _intern_series(connection, {key: {values for _, values in sums.hours} for key, sums in numbered.items()})
+    rolled: dict[Key, dict[str, _Cell]] = {}
+    for cut_id, sums in numbered.items():
         for resolution, rows in _levels(sums):
             code, since = CODES[resolution], horizon(resolution)
             for (at, values), row in rows.items():
                 if at >= since:
-                    rolled[cut_id, code, at, series[values]] = row
-    _merge(connection, rolled, names)
+                    rolled[cut_id, code, at, series[cut_id, values]] = row
+    return _rows(connection, rolled, names)
 
 
 def _levels(sums: _CutSums) -> Iterable[tuple[Resolution, Rows]]:
@@ -248,29 +265,50 @@ def _beyond(connection: Connection, cut_id: int, day: int, wanted: set[Values]) 
 
 
 def _intern_names(connection: Connection, wanted: set[str]) -> dict[str, int]:
-    known = {name: key for key, name in connection.execute(select(NAMES.c.id, NAMES.c.name))}
-    for name in sorted(wanted - set(known)):
-        known[name] = connection.execute(NAMES.insert().values(name=name)).inserted_primary_key[0]  # type: ignore[index]
+    known = _known_names(connection)
+    missing = sorted(wanted - known.keys())
+    if missing:
+        with unit_of_work() as session:
+            _NEW_NAMES.insert(session.connection(), [(name,) for name in missing])
+            known = _known_names(session.connection())
     return known
 
 
-def _intern_cut(connection: Connection, cut: Cut) -> int:
-    scope, names = cut
-    key = connection.scalar(select(CUTS.c.id).where(CUTS.c.scope == scope, CUTS.c.names == names))
-    if key is None:
-        key = connection.execute(CUTS.insert().values(scope=scope, names=names)).inserted_primary_key[0]  # type: ignore[index]
-    return int(key)
+def _known_names(connection: Connection) -> dict[str, int]:
+    return {name: key for key, name in connection.execute(select(NAMES.c.id, NAMES.c.name))}
 
 
-def _intern_series(connection: Connection, cut_id: int, wanted: set[Values]) -> dict[Values, int]:
-    texts = {values: written(values) for values in wanted}
-    digests = {digest_of(members): values for values, members in texts.items()}
-    known = _series_ids(connection, cut_id, list(digests))
-    rows = [(cut_id, digest, texts[values]) for digest, values in sorted(digests.items()) if digest not in known]
+def _intern_cuts(connection: Connection, wanted: Iterable[Cut]) -> dict[Cut, int]:
+    known = _known_cuts(connection)
+    missing = sorted(set(wanted) - known.keys())
+    if missing:
+        with unit_of_work() as session:
+            _NEW_CUTS.insert(session.connection(), missing)
+            known = _known_cuts(session.connection())
+    return known
+
+
+def _known_cuts(connection: Connection) -> dict[Cut, int]:
+    return {(scope, names): key for key, scope, names in connection.execute(select(CUTS.c.id, CUTS.c.scope, CUTS.c.names))}
+
+
+def _intern_series(connection: Connection, wanted: Mapping[int, set[Values]]) -> dict[tuple[int, Values], int]:
+    """Return the numbers of series by cut and values; those that are new are written in one transaction."""
+    known: dict[tuple[int, Values], int] = {}
+    missing: dict[int, dict[str, Values]] = {}
+    for cut_id, found in wanted.items():
+        digests = {digest_of(written(values)): values for values in found}
+        ids = _series_ids(connection, cut_id, list(digests))
+        known |= {(cut_id, digests[digest]): key for digest, key in ids.items()}
+        missing[cut_id] = {digest: values for digest, values in digests.items() if digest not in ids}
+    rows = [(key, digest, written(values)) for key, ours in missing.items() for digest, values in sorted(ours.items())]
     if rows:
-        _NEW_SERIES.insert(connection, rows)
-        known |= _series_ids(connection, cut_id, [row[1] for row in rows])
-    return {values: known[digest] for digest, values in digests.items()}
+        with unit_of_work() as session:
+            _NEW_SERIES.insert(session.connection(), rows)
+            for cut_id, digests in missing.items():
+                ids = _series_ids(session.connection(), cut_id, list(digests)) if digests else {}
+                known |= {(cut_id, digests[digest]): key for digest, key in ids.items()}
+    return known
 
 
 def _series_ids(connection: Connection, cut_id: int, digests: list[str]) -> dict[str, int]:
@@ -295,8 +333,8 @@ INSERT INTO measure_rollups (cut_id, resolution, at, series_id, body) VALUES ({0
 ON CONFLICT (cut_id, resolution, at, series_id) DO UPDATE SET body = excluded.body"""
 
 
-def _merge(connection: Connection, rolled: Mapping[Key, Mapping[str, _Cell]], names: Mapping[str, int]) -> None:
-    """Merge sums into the roll-ups with their keys: read those that are there, write all of them."""
+def _rows(connection: Connection, rolled: Mapping[Key, Mapping[str, _Cell]], names: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    """Merge sums with the roll-ups that are there, and return the rows of all in the order of their keys."""
     keys = sorted(rolled)
     there = _touched(connection, keys)
     written: dict[int, Rolled] = {}  # by the sum's identity: many rows hold the same one
@@ -311,7 +349,7 @@ def _merge(connection: Connection, rolled: Mapping[Key, Mapping[str, _Cell]], na
             name = names[measure]
             body[name] = _joined(body[name], added) if name in body else added
         rows.append((*key, _ENCODER.encode(body)))
-    connection.exec_driver_sql(_UPSERT.format("?" if connection.dialect.name == "sqlite" else "%s"), rows)
+    return rows
 
 
 def _touched(connection: Connection, keys: Sequence[Key]) -> dict[Key, bytes]:
