@@ -128,6 +128,16 @@ def test_a_resolved_group_leaves_the_list_and_can_be_taken_back(groups, as_role,
     assert f'data-k="{key}"' in shown(member)
 
 
+def test_an_open_page_of_a_group_follows_what_is_done_to_it(groups, as_role):
+    member, page = as_role("member"), f"/errors/{groups['KeyError']}"
+    answer = member.post(f"{page}/change", data={"status": "resolved"}, headers={"X-Ph-Async": "1"})
+    assert answer.json["toast"]["undo"]["fields"] == {"status": "open"}
+    followed = member.get(page, headers={"X-Ph-Fragment": "rows"}).text
+    state = followed.split('data-replace="#group-state"')[1].split("</template>")[0]
+    assert "Resolved by" in state
+    assert "</b> resolved" in followed.split('data-replace="#group-activity"')[1]
+
+
 @pytest.mark.parametrize(("form", "path"), [({"status": "gone"}, "status"), ({"severity": "worse"}, "severity")])
 def test_a_value_that_does_not_exist_is_named(groups, as_role, form, path):
     answer = as_role("member").post(f"/errors/{groups['KeyError']}/change", data=form, headers={"Accept": "application/json"})
