@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
@@ -86,7 +87,7 @@ def _again(fault: PilothouseError) -> Response:
 def ask_code() -> Any:
     """Ask for a code: of a session that waits for it, or before a dangerous act."""
     if _asked() is None:
-        return redirect(f"/login?next={_next()}", HTTPStatus.SEE_OTHER)
+        return redirect(f"/login?next={quote(_next(), safe='/')}", HTTPStatus.SEE_OTHER)
     return render_template("factors/confirm.html", next_path=_next(), possible=ceremonies.possible(), fault="")
 
 
@@ -95,7 +96,7 @@ def use_code() -> Any:
     check_origin()
     asked = _asked()
     if asked is None:
-        return redirect(f"/login?next={_next()}", HTTPStatus.SEE_OTHER)
+        return redirect(f"/login?next={quote(_next(), safe='/')}", HTTPStatus.SEE_OTHER)
     user_id, session_id = asked
     runtime().limiter.hit("factors.code", user_id, TRIES)
     try:
