@@ -12,7 +12,7 @@ run: $(VENV)/runtime
 	$(BIN)/pilothouse up
 
 test: $(VENV)/develop
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not kill" --cov --cov-report=term:skip-covered $(PYTEST)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not kill" --cov --cov-report=term:skip-covered $(PYTEST)
 
 test-slow: $(VENV)/develop
 	$(BIN)/python -m pytest -m "slow or kill" -o faulthandler_timeout=0 $(PYTEST)
