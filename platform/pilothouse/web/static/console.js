@@ -118,6 +118,7 @@
     for (const o of menus()) if (o !== m && !o.contains(m)) o.open = false;
     const p = $(".pop", m), r = p.getBoundingClientRect();
     if (r.right > innerWidth - 4) p.classList.add("right"); else if (r.left < 4) p.classList.remove("right");
+    if (r.bottom > innerHeight - 4 && r.top > r.height + 60) p.classList.add("up");
   }, true);
 
   /* ---- preferences ---- */
