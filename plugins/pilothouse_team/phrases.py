@@ -50,4 +50,14 @@ def facts(detail: Mapping[str, Any]) -> str:
     before, after = detail.get("from"), detail.get("to")
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         return ", ".join(f"{key}: {before.get(key) or '–'} → {after[key]}" for key in after)
-    return ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in detail.items() if value not in ("", None))
+    return ", ".join(f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in detail.items() if value not in ("", None))
+
+
+def _plain(value: Any) -> str:
+    """Write a value as people read it: `status: open → resolved` for changes, which hold what was and what is."""
+    if isinstance(value, Mapping):
+        pairs = all(isinstance(one, list) and len(one) == 2 for one in value.values())  # noqa: PLR2004 - before and after
+        return ", ".join(f"{key}: {' → '.join(map(_plain, one)) if pairs else _plain(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return "–" if value in ("", None) else str(value)

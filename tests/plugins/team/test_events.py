@@ -48,6 +48,8 @@ def test_actions_are_put_into_words(action, words):
     ({"from": {"role": "viewer"}, "to": {"role": "admin"}}, "role: viewer → admin"),
     ({"from": {"name": ""}, "to": {"name": "Ada"}}, "name: – → Ada"),
     ({"folded_before": 3, "reason": ""}, "folded before: 3"), ({}, ""),
+    ({"changes": {"status": ["open", "resolved"], "assignee": [None, "ada"]}}, "changes: status: open → resolved, assignee: – → ada"),
+    ({"scopes": ["read", "write"]}, "scopes: read, write"),
 ])
 def test_details_are_put_into_one_line(detail, words):
     assert facts(detail) == words
