@@ -33,8 +33,13 @@ FINE = {
 SHARES = {"otel": 46, "sentry": 31, "ingest": 20, "gateway": 3}  # a call of the gateway takes ten times as long as the others
 SLOW_S = 5.0
 LISTS = (
-    "/api/executions?limit=500", "/api/errors?limit=500", "/api/errors/groups", "/api/workflows", "/api/tokens/records?range=1h",
-    "/api/telemetry/components?range=24h", "/api/sources", "/executions/", "/errors/", "/sources/", "/tokens/", "/analytics/", "/analytics/events",
+    "/api/executions?limit=500", "/api/executions/stats?range=24h", "/api/executions/export.csv", "/api/workflows", "/api/monitors",
+    "/api/errors?limit=500", "/api/errors/groups", "/api/sources", "/api/tokens/records?range=1h", "/api/tokens/usage?range=24h",
+    "/api/tokens/breakdown?by=model&range=24h", "/api/tokens/breakdown?by=user&range=24h", "/api/tokens/recommendations",
+    "/api/tokens/export.csv?range=24h", "/api/telemetry/components?range=24h", "/api/telemetry/events?range=24h",
+    "/api/analytics/performance?range=24h", "/api/analytics/trends?measure=executions.count&by=workflow&range=24h",
+    "/api/analytics/export.csv?measure=errors.count&by=error_type&range=24h", "/executions/", "/errors/", "/monitors/", "/sources/", "/tokens/",
+    "/analytics/", "/analytics/events", "/notifications/", "/settings/system", "/-/palette?q=a",
 )  # fmt: skip
 
 
