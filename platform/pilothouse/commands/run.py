@@ -137,22 +137,29 @@ class _Preparation:
         self.app: Flask | None = None
 
     def run(self) -> None:
-        """Run it to its end; where it fails it has said why, and this process ends."""
+        """Run it to its end, and make the application that the others share meanwhile, which reads nothing of the database.
+
+        Where the preparation fails it has said why, and this process ends.
+        """
         forking.preload()
         reading, writing = os.pipe()
         pid = forking.start(["prepare"], self._environ, orphaned=signal.SIGKILL, stdout=writing)
         os.close(writing)
-        with os.fdopen(reading, encoding="utf-8") as printed:
-            words = printed.read()
-        _, status = os.waitpid(pid, 0)
-        if status != 0:
-            sys.exit(1)
+        try:
+            self.app = self._make_app() if forking.can_fork() else None
+        finally:
+            with os.fdopen(reading, encoding="utf-8") as printed:
+                words = printed.read()
+            _, status = os.waitpid(pid, 0)
+            if status != 0:
+                sys.exit(1)
         self.result = json.loads(words)
-        if forking.can_fork():
-            from pilothouse.app import create_app
+        forking.share()
 
-            self.app = create_app(read_settings(home.environment(self._environ)))
-            forking.share()
+    def _make_app(self) -> Flask:
+        from pilothouse.app import create_app
+
+        return create_app(read_settings(home.environment(self._environ)))
 
 
 def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:
