@@ -27,6 +27,7 @@ NO_VALUE = 1  # DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 MILLION = 1_000_000  # nanoseconds in a millisecond
 FRESH = HOUR * MILLION  # of a series that began longer ago than this the first point is no news, only where to count from
 LONGEST_LABEL = 255
+LARGEST = 1e300  # of a value: differences, sums and thousandths of such are numbers too, which those of 1e308 are not
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6}  # UCUM's units of time
 
 
@@ -50,13 +51,14 @@ class Point(msgspec.Struct, kw_only=True, gc=False):
     place: int
 
     def in_milliseconds(self) -> Point:
-        """Return the point with times in ms, whatever unit of time it is in; others as they are."""
-        factor = _MILLISECONDS.get(self.unit)
-        if factor is None or factor == 1.0:
+        """Return the point with times in ms, whatever unit of time it is in, and no value beyond `LARGEST`."""
+        factor = _MILLISECONDS.get(self.unit, 1.0)
+        if factor == 1.0 and self.kind != "histogram" and abs(self.value) <= LARGEST:
             return self
-        observed = {middle * factor: number for middle, number in self.observed.items()}
-        total = None if self.total is None else self.total * factor
-        return msgspec.structs.replace(self, unit="ms", value=self.value * factor, total=total, observed=observed)
+        unit = "ms" if self.unit in _MILLISECONDS else self.unit
+        observed = {within(middle * factor): number for middle, number in self.observed.items()}
+        total = None if self.total is None else within(self.total * factor)
+        return msgspec.structs.replace(self, unit=unit, value=within(self.value * factor), total=total, observed=observed)
 
     def label(self) -> str:
         """Return the metric's name with its unit."""
@@ -105,7 +107,7 @@ def advance(before: State | None, point: Point) -> tuple[State, News | None] | N
     if point.kind == "sum" and point.monotonic:
         return state, _counted(before, point)
     if point.kind == "sum" and point.delta and before is not None:
-        state.value += before.value
+        state.value = within(state.value + before.value)
     return state, News(seen=state.value)
 
 
@@ -135,6 +137,11 @@ def _advance_histogram(before: State | None, point: Point) -> tuple[State, News 
     news = [(middle, number) for middle, number in more.items() if number] if same else []
     total = None if point.total is None else point.total - before.total
     return state, News(count=point.count - before.count, total=total, observed=news)
+
+
+def within(value: float) -> float:
+    """Return a value, at most `LARGEST` to either side."""
+    return max(-LARGEST, min(value, LARGEST))
 
 
 def _is_fresh(point: Point) -> bool:

@@ -24,7 +24,9 @@ DELTA, CUMULATIVE = 1, 2
 def export(door, *metrics, service_name="shop", encoding="json"):
     """Send metrics, each as OTLP's JSON has it."""
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service_name}}]}
-    body = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"scope": {"name": "meter"}, "metrics": list(metrics)}]}]}
+    body = {
+        "resourceMetrics": [{"resource": resource, "scopeMetrics": [{"scope": {"name": "meter"}, "metrics": list(metrics)}]}]
+    }
     if encoding == "json":
         return door.api.post("/v1/metrics", json=body)
     message = json_format.ParseDict(body, ExportMetricsServiceRequest())
@@ -89,7 +91,9 @@ def test_a_delta_counter_adds_up(door):
 def test_what_comes_twice_or_late_counts_once(door):
     now = clock.now()
     for temporality, name in ((DELTA, "deltas"), (CUMULATIVE, "all")):
-        first, second = (counter(point(5, at=now + s * SECOND, start=now - MINUTE), name=name, temporality=temporality) for s in (0, 9))
+        first, second = (
+            counter(point(5, at=now + s * SECOND, start=now - MINUTE), name=name, temporality=temporality) for s in (0, 9)
+        )
         for told in (first, first, second, first, second):
             export(door, told)
     assert (counted("deltas (order)", "shop", None), counted("all (order)", "shop", None)) == (10, 5)
@@ -131,7 +135,9 @@ def test_histograms_keep_number_and_sum_exactly_in_milliseconds(door, encoding, 
     export(door, histogram(*second, at=now + SECOND, start=now - MINUTE, temporality=temporality), encoding=encoding)
     found = totals("otel.values")["duration (ms)", "shop", None]
     assert (found.count, found.total / 1_000) == (19, 7_750)
-    assert found.sketch.counts().total() if hasattr(found.sketch.counts(), "total") else sum(found.sketch.counts().values()) == 19
+    assert (
+        found.sketch.counts().total() if hasattr(found.sketch.counts(), "total") else sum(found.sketch.counts().values()) == 19
+    )
     assert [round(value / 1_000) for value in found.sketch.percentiles(0.25, 0.85)] == pytest.approx([50, 300], rel=0.03)
 
 
@@ -143,14 +149,22 @@ def test_a_histogram_without_buckets_has_number_and_sum(door):
 
 def test_exponential_histograms_and_summaries(door):
     now = clock.now()
-    told = point(at=now, start=now - SECOND, count="7", sum=60.0, scale=1, zeroCount="1", positive={"offset": 2, "bucketCounts": ["4", "2"]})
+    told = point(
+        at=now,
+        start=now - SECOND,
+        count="7",
+        sum=60.0,
+        scale=1,
+        zeroCount="1",
+        positive={"offset": 2, "bucketCounts": ["4", "2"]},
+    )
     exponential = {"name": "size", "exponentialHistogram": {"aggregationTemporality": CUMULATIVE, "dataPoints": [told]}}
     summary = {"name": "old", "summary": {"dataPoints": [point(at=now, start=now - SECOND, count="3", sum=9.0)]}}
     for encoding in ("json", "protobuf"):
         assert export(door, exponential, summary, encoding=encoding).status_code == 200
     found = totals("otel.values")["size", "shop", None]
     assert (found.count, found.total / 1_000) == (7, 60)
-    assert round(found.sketch.percentiles(0.5)[0] / 1_000, 1) == pytest.approx(2 ** 1.25, rel=0.03)
+    assert round(found.sketch.percentiles(0.5)[0] / 1_000, 1) == pytest.approx(2**1.25, rel=0.03)
     assert values("old", "shop", None) == (3, 9)
 
 
@@ -218,9 +232,32 @@ def test_huge_values_stop_nothing(door):
         answer = export(door, histogram(counts, 1e300, at=now, start=now - 1, bounds=(1.0,)))
         assert answer.json["partialSuccess"]["rejectedDataPoints"] == "1"
     for passed in range(9):
-        export(door, histogram([2**40, 2**40], 1e300, at=now + passed, start=now, bounds=(1e300,), temporality=DELTA, name="many"))
+        export(
+            door, histogram([2**40, 2**40], 1e300, at=now + passed, start=now, bounds=(1e300,), temporality=DELTA, name="many")
+        )
     measure_rollups.compact({})
     assert door.api.get("/api/analytics/trends?measure=otel.values&range=24h&by=metric").status_code == 200
+
+
+BIG = 1.7e308  # about what a double holds
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda at: [gauge(point(BIG, at=at), unit="s")],
+        lambda at: [counter(point(-BIG, at=at)), counter(point(BIG, at=at + 1))],
+        lambda at: [counter(point(BIG, at=at + n), temporality=DELTA, monotonic=False) for n in range(3)],
+        lambda at: [histogram([1], -BIG, at=at, bounds=()), histogram([2], BIG, at=at + 1, bounds=(), unit="h")],
+        lambda at: [histogram([n, n], n * (BIG / 4), at=at + n, bounds=(BIG / 4,), unit="min") for n in range(1, 4)],
+    ],
+    ids=["seconds", "counter", "sum", "histogram", "buckets"],
+)
+def test_values_at_the_end_of_what_numbers_hold_are_kept_as_the_largest(door, told):
+    assert [export(door, one, encoding="protobuf").status_code for one in told(clock.now())] == [200] * len(told(0))
+    measure_rollups.compact({})
+    for measure in ("otel.values", "otel.counters"):
+        assert door.api.get(f"/api/analytics/trends?measure={measure}&range=24h&by=metric").status_code == 200
 
 
 def test_the_analytics_page_and_the_sources_know_them(door):
