@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,8 @@ def _install(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     install = [find_uv_bin(), "pip", "install", "--quiet", "--compile-bytecode", "--python", str(programs / "python")]
     subprocess.run([*install, "--requirement", "requirements.txt"], check=True)
-    subprocess.run([*install, "--no-deps", "."], check=True)
+    source = shutil.copytree(".", folder / "source", ignore=shutil.ignore_patterns(".*", "*.egg-info", "build", "pilothouse-data"))
+    subprocess.run([*install, "--no-deps", str(source)], check=True)  # a copy, since building leaves its own files there
     return programs
 
 
