@@ -94,7 +94,7 @@ class ExecutionsView(ConsoleView):
     def detail(self, execution_id: str) -> Any:
         """Show one execution; while it runs, a poll gets what changed."""
         return self.live(
-            "executions/detail.html", "executions/_live.html", api.TOPICS, lambda: self._detail(execution_id), meta=_ended
+            "executions/detail.html", "executions/_live.html", api.TOPICS, lambda: self._detail(execution_id), meta=_detail_meta
         )
 
     def _detail(self, execution_id: str) -> dict[str, Any]:
@@ -221,8 +221,9 @@ def _meta(shown: Mapping[str, Any]) -> dict[str, Any]:
     return {"counts": {"all": shown["stats"].total, **counts}}
 
 
-def _ended(shown: Mapping[str, Any]) -> dict[str, Any]:
-    return {"stop": True} if shown["ended"] else {}
+def _detail_meta(shown: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {"tab-timeline": shown["step_count"], "tab-errors": len(shown["errors"])}
+    return {"counts": counts, **({"stop": True} if shown["ended"] else {})}
 
 
 def _duration(row: Any) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from flask import Flask
 
@@ -55,6 +57,22 @@ def test_a_new_console_leads_to_the_first_steps_until_something_of_ones_own_arri
     api.send({"type": "execution", "id": "e1", "workflow": "intake", "status": "succeeded"})
     assert ">Get started</a>" not in owner.get("/executions/").text
     assert '<template data-replace="#first-steps">' in owner.get("/executions/", headers={"X-Ph-Fragment": "rows"}).text
+
+
+def test_an_open_page_follows_its_run_to_the_end(api, as_role):
+    at = 1_700_000_000_000
+    api.send({"type": "execution", "id": "e1", "workflow": "intake", "status": "running", "started_at": at})
+    viewer, polled = as_role("viewer"), {"X-Ph-Fragment": "rows"}
+    assert '<div id="run-notes" class="stackv"></div>' in viewer.get("/executions/e1").text
+    api.send({"type": "execution", "id": "e1", "workflow": "intake", "status": "failed", "finished_at": at + 2_000,
+              "error": {"error_type": "KeyError", "message": "total"}})  # fmt: skip
+    answer = viewer.get("/executions/e1?tab=errors", headers=polled)
+    assert json.loads(answer.headers["X-Ph-Meta"]) == {"counts": {"tab-timeline": 0, "tab-errors": 1}, "stop": True}
+    parts = {name: answer.text.split(f'data-replace="#run-{name}"')[1].split("</template>")[0] for name in ("notes", "details", "told")}
+    assert "KeyError" in parts["notes"]
+    assert "KeyError" in parts["told"]
+    assert "2.0" in parts["details"]
+    assert "data-run" not in parts["details"]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 1_000, 90_000])
