@@ -29,7 +29,7 @@ class Console:
     """A served console with one owner, to whom failed runs are told."""
 
     def __init__(self, app: Flask, url: str) -> None:
-        self.app, self.url = app, url
+        self.app, self.url, self.complaints = app, url, Complaints()
         with app.app_context():
             with unit_of_work():
                 user = add_user("ada@example.com", "owner", name="Ada Moreau")
@@ -63,12 +63,12 @@ def page(console: Console, chromium: Browser) -> Iterator[Page]:
             session.execute(db.text(f"DELETE FROM {table}"))
     context = chromium.new_context(bypass_csp=True, reduced_motion="reduce")
     context.add_cookies([{"name": "pilothouse_session", "value": console.token, "url": console.url}])
-    page, complaints = context.new_page(), Complaints()
+    page, console.complaints = context.new_page(), Complaints()
     page.set_default_timeout(10_000)
-    watch(page, console.url, complaints)
+    watch(page, console.url, console.complaints)
     yield page
     context.close()
-    assert complaints == []
+    assert console.complaints == []
 
 
 def test_an_open_console_shows_a_toast_and_counts(page: Page, console: Console) -> None:
@@ -108,6 +108,16 @@ def test_reading_all_empties_the_bell(page: Page, console: Console) -> None:
     page.get_by_role("button", name="Mark all read").click()
     expect(page.locator("[data-unread]").first).to_be_hidden()
     expect(page.get_by_role("button", name="Mark unread")).to_have_count(2)
+
+
+def test_a_choice_that_was_not_stored_does_not_look_as_if_it_were(page: Page, console: Console) -> None:
+    page.goto(f"{console.url}/notifications/preferences")
+    page.route("**/preferences", lambda route: route.fulfill(status=503))
+    choice = page.get_by_label("Workflows that failed by E-mail")
+    choice.press("Space")
+    page.locator(".toast.t-bad").wait_for()
+    expect(choice).to_be_checked()
+    console.complaints.allow("503")
 
 
 def test_what_is_switched_off_is_not_told(page: Page, console: Console) -> None:

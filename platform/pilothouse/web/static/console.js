@@ -62,16 +62,19 @@
       if (gone(r)) return;
       const j = r.headers.get("Content-Type")?.includes("json") ? await r.json() : null;
       if (j?.type?.endsWith("/proof_wanted")) return location.href = "/login?again=1&next=" + encodeURIComponent(here());
-      if (!r.ok && form?.hasAttribute("data-reset")) form.reset();
+      if (!r.ok) revert(form);
       if (!r.ok) return toast({ title: j?.title || "That did not work", text: j?.detail || `The server answered ${r.status}.`, tone: "error" });
       if (!j) return location.reload();
       if (j.html && form?.dataset.target) { const t = $(form.dataset.target); t?.replaceChildren(parse(j.html)); tick(t); }
       if (j.toast) toast(j.toast);
       if (j.url) location.href = j.url;
       if (j.refresh) { clearSelection(); live.length ? pull(true) : location.reload(); emit("refresh"); }
-    } catch (e) { toast(e.name === "TimeoutError" ? { title: "The server did not answer", text: "Look whether it was done before you try again.", tone: "error" } : { title: "The server cannot be reached", text: "Nothing was changed. Try again.", tone: "error" }); }
+    } catch (e) { revert(form); toast(e.name === "TimeoutError" ? { title: "The server did not answer", text: "Look whether it was done before you try again.", tone: "error" } : { title: "The server cannot be reached", text: "Nothing was changed. Try again.", tone: "error" }); }
   };
-  const submitting = new WeakSet();
+  /* what was not stored must not look as if it were */
+  let changed = null;
+  const revert = form => { if (form?.hasAttribute("data-reset")) form.reset(); else if (form && changed?.form === form && changed.type === "checkbox") changed.checked = !changed.checked; };
+  const submitting = new Set();
   const busy = (b, on) => { if (!b) return; on ? b.setAttribute("aria-busy", "true") : b.removeAttribute("aria-busy"); if (on && b.dataset.busy) { b.dataset.was = b.textContent; b.textContent = b.dataset.busy; } else if (b.dataset.was) { b.textContent = b.dataset.was; delete b.dataset.was; } };
   doc.addEventListener("submit", async ev => {
     const form = ev.target, by = ev.submitter;
@@ -87,13 +90,13 @@
     }
     if (submitting.has(form)) return ev.preventDefault();
     submitting.add(form); busy(by, true); guarded.delete(form);
-    if (!form.hasAttribute("data-async")) return;
+    if (!form.hasAttribute("data-async")) return setTimeout(() => { submitting.delete(form); busy(by, false); }, 30 * S); /* stopped by the reader, or never answered */
     ev.preventDefault();
     const data = new FormData(form, by); if (!data.has("csrf_token")) data.append("csrf_token", csrf());
     await send(by?.getAttribute("formaction") || form.action, new URLSearchParams(data), form);
     submitting.delete(form); busy(by, false); $$("[name=confirmed]", form).forEach(e => e.remove());
   });
-  addEventListener("pageshow", ev => { if (ev.persisted) $$("[aria-busy]").forEach(b => busy(b, false)); });
+  addEventListener("pageshow", ev => { if (ev.persisted) { submitting.clear(); $$("[aria-busy]").forEach(b => busy(b, false)); } });
   const guarded = new Set();
   const typed = () => import(root.dataset.typed); /* keeps what was typed; fetched where there is something to keep or to give back */
   doc.addEventListener("input", ev => { const f = ev.target.form; if (f?.hasAttribute("data-guard")) guarded.add(f); if (f?.method === "post") typed().then(m => m.edit(f)); });
@@ -131,7 +134,7 @@
   };
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !doc.cookie.includes("ph_zone=" + encodeURIComponent(zone))) cookie("zone", zone);
-  doc.addEventListener("change", ev => { const s = ev.target.dataset?.prefSwitch; if (s) pref(s, ev.target.checked ? "on" : "off"); if (ev.target.hasAttribute?.("data-submit")) ev.target.form.requestSubmit(); });
+  doc.addEventListener("change", ev => { const s = ev.target.dataset?.prefSwitch; if (s) pref(s, ev.target.checked ? "on" : "off"); if (ev.target.hasAttribute?.("data-submit")) { changed = ev.target; changed.form.requestSubmit(); } });
 
   /* ---- drawer ---- */
   let scrim;
