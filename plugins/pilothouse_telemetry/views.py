@@ -10,7 +10,6 @@ from flask import Response, request
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
     ConsoleView,
-    Sum,
     csv_response,
     declared,
     expose,
@@ -29,6 +28,7 @@ from pilothouse_telemetry.scope import Reading, Scope, with_query
 from pilothouse_telemetry.tables import TABLES
 
 RANGES = (("24h", "24 hours"), ("7d", "7 days"), ("4w", "4 weeks"), ("12w", "12 weeks"))
+OWN = "pilothouse "  # how the workflows begin by which Pilothouse reports its own tasks
 MOST_MARKS = 12  # lines on a chart; more would hide it
 
 
@@ -54,7 +54,8 @@ class AnalyticsView(ConsoleView):
         board = cards.dashboard(reading, scope, [(mark.at, mark.text) for mark in marks], qs(since=None, until=None))
         return self.render(
             "telemetry/analytics.html", query=query, scope=scope, board=board, marks=marks, ranges=RANGES, default_range=RANGE,
-            workflows=_options(reading), csv=_csv(scope, query), first_use=board.runs == 0 and not _ever_ran(),
+            workflows=(workflows := _options(reading)), csv=_csv(scope, query),
+            first_use=all(name.startswith(OWN) for name, _, _ in workflows) and not _ever_ran(),
             **tabs.content(query, scope, reading),
         )  # fmt: skip
 
@@ -96,11 +97,12 @@ def _options(reading: Reading) -> list[tuple[str, str, int]]:
 
 
 def _ever_ran() -> bool:
-    """Say whether any execution was ever counted, as far back as anybody can ask."""
+    """Say whether any execution but Pilothouse's own was ever counted, as far back as anybody can ask."""
     if declared(RUNS) is None:
         return True
     period = read_period("400d")
-    return read_totals(RUNS, period.since, period.until, by=()).get((), Sum()).count > 0
+    found = read_totals(RUNS, period.since, period.until, by=("workflow",))
+    return any(total.count and not (name or "").startswith(OWN) for (name,), total in found.items())
 
 
 def _csv(scope: Scope, query: PageQuery) -> Any:

@@ -261,6 +261,11 @@ def test_a_console_without_any_execution_shows_the_first_step(browser):
     assert 'class="card kpis"' not in text
 
 
+def test_what_pilothouse_does_itself_is_no_use_yet(browser):
+    count_runs((NOON, "pilothouse core.purge_jobs", "succeeded"))
+    assert "Nothing to trend yet" in page(browser)
+
+
 def test_an_empty_period_of_a_used_console_says_so(browser):
     count_runs((NOON - 60 * DAY, "w", "succeeded"))
     text = page(browser)
