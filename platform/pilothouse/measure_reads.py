@@ -65,14 +65,20 @@ Answer = list[dict[Values, Sum]]
 
 
 def read(
-    measure: str, since: int, until: int, *, resolution: Resolution, connection: Connection | None = None
+    measure: str,
+    since: int,
+    until: int,
+    *,
+    resolution: Resolution,
+    by: Sequence[str] | None = None,
+    where: Mapping[str, str | None] | None = None,
 ) -> dict[tuple[int, Values], Sum]:
     """Return the sums of a measure by bucket start (ms) and dimension values, for whole buckets that a period touches."""
     if since >= until:
         return {}
     size = SIZES[resolution]
     bounds = range(start_of(since, resolution), start_of(until - 1, resolution) + size + 1, size)
-    answer = read_all([Ask(measure, bounds)], connection=connection)[0]
+    answer = read_all([Ask(measure, bounds, by, where or {})])[0]
     return {(at, values): found for at, bucket in zip(bounds, answer, strict=False) for values, found in bucket.items()}
 
 
@@ -86,14 +92,14 @@ def read_totals(
     return read_all([Ask(measure, (since, until), by, where or {})])[0][0]
 
 
-def read_all(asks: Sequence[Ask], *, connection: Connection | None = None) -> list[Answer]:
+def read_all(asks: Sequence[Ask]) -> list[Answer]:
     """Answer several asks with two statements: for each, one dict of sums by dimension values a bucket.
 
     Exact at every moment: roll-ups and what waits for compaction come from one snapshot. Minutes are kept 14 days,
     quarters of an hour 100, hours 400 (`KEPT`): older bounds move to the start of what is kept. Raises Invalid for a
     dimension that the measure does not have.
     """
-    connection = connection or db.session().connection()
+    connection = db.session().connection()
     readers: dict[_Likeness, _Reader] = {}
     mine = [_reader_of(ask, readers) for ask in asks]
     groups: dict[_Group, list[_Pile]] = {}

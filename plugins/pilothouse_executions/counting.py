@@ -13,11 +13,12 @@ from pilothouse.sdk import FINAL, Measure, MeasureSink
 
 COUNT, DURATION = "executions.count", "executions.duration_ms"
 DIMENSIONS = ("workflow", "status", "agent", "environment")
+PAIRS = (("workflow", "status"), ("agent", "status"), ("environment", "status"))
 MICROSECONDS = 1_000  # durations are kept as whole microseconds
 NEEDED = ("status", "agent", "environment", "sorted_at", "started_at", "finished_at", "workflow_id")
 
 MEASURES = (
-    Measure(COUNT, "Executions", "1", "count", DIMENSIONS, cuts=(("workflow", "status"), ("agent", "status"))),
+    Measure(COUNT, "Executions", "1", "count", DIMENSIONS, cuts=PAIRS),
     Measure(DURATION, "Duration of executions", "ms", "distribution", DIMENSIONS, scale=MICROSECONDS),
 )
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
 
-from pilothouse.sdk import DAY, NotFound, Period, Resolution, Sum, db, percentile, read_measure, read_totals
+from pilothouse.sdk import (
+    DAY,
+    Ask,
+    NotFound,
+    Period,
+    Resolution,
+    Sum,
+    db,
+    percentile,
+    read_all,
+    read_measure,
+    read_totals,
+)
 from pilothouse_executions.counting import COUNT, DURATION, MICROSECONDS
 from pilothouse_executions.models import (
     Execution,
@@ -140,22 +152,25 @@ class Stats:
 
 def stats(period: Period, filters: Filters | None = None) -> Stats:
     """Return statistics of the executions that started in the period; roll-ups only, so exact to the minute."""
-    filters = filters or Filters()
-    if filters.workflow is not None:
-        filters = replace(filters, workflow=_workflow_name(filters.workflow))
-    by_status: dict[str, int] = {}
-    for dimensions, entry in read_totals(COUNT, period.since, period.until).items():
-        if _matches(dimensions, filters):
-            by_status[str(dimensions[1])] = by_status.get(str(dimensions[1]), 0) + entry.count
-    durations = Sum()
-    for dimensions, entry in read_totals(DURATION, period.since, period.until).items():
-        if _matches(dimensions, filters):
-            durations.add(entry.count, entry.total, entry.sketch)
-    by_status = {status: count for status, count in sorted(by_status.items()) if count}
+    where = _where(filters or Filters())
+    bounds = (period.since, period.until)
+    [counted], [timed] = read_all([Ask(COUNT, bounds, ("status",), where), Ask(DURATION, bounds, (), where)])
+    by_status = {str(status): found.count for (status,), found in counted.items() if found.count}
     ended = sum(by_status.get(status, 0) for status in ("succeeded", "failed", "timed_out", "cancelled", "lost"))
-    p50, p95, p99 = (_milliseconds(percentile(durations.sketch, fraction)) for fraction in (0.5, 0.95, 0.99))
+    p50, p95, p99 = _durations(timed)
     rate = by_status.get("succeeded", 0) / ended if ended else None
-    return Stats(sum(by_status.values()), by_status, rate, p50, p95, p99, by_status.get("running", 0))
+    return Stats(sum(by_status.values()), dict(sorted(by_status.items())), rate, p50, p95, p99, by_status.get("running", 0))
+
+
+def median(period: Period, workflow: str) -> float | None:
+    """Return the median duration (ms) of a workflow's executions that started in the period; None where none ended."""
+    return _durations(read_totals(DURATION, period.since, period.until, by=(), where={"workflow": workflow}))[0]
+
+
+def _durations(timed: Mapping[tuple[str | None, ...], Sum]) -> list[float | None]:
+    """Return the median, the 95th and the 99th percentile in ms."""
+    sketch = timed.get((), Sum()).sketch
+    return [_milliseconds(percentile(sketch, fraction)) for fraction in (0.5, 0.95, 0.99)]
 
 
 def of_session(session: str) -> Stats:
@@ -184,18 +199,21 @@ def counts_by_time(period: Period, filters: Filters) -> Iterator[tuple[int, str,
     Buckets are minutes, hours or days, whichever is the coarsest that still cuts the period into a hundred.
     """
     resolution: Resolution = "minute" if period.length <= DAY else "hour" if period.length <= MANY_HOURS else "day"
-    for (at, dimensions), entry in read_measure(COUNT, period.since, period.until, resolution=resolution).items():
-        if entry.count and _matches(dimensions, filters):
-            yield at, str(dimensions[1]), entry.count
+    found = read_measure(COUNT, period.since, period.until, resolution=resolution, by=("status",), where=_where(filters))
+    for (at, (status,)), entry in found.items():
+        if entry.count:
+            yield at, str(status), entry.count
 
 
 def _milliseconds(microseconds: float | None) -> float | None:
     return None if microseconds is None else round(microseconds / MICROSECONDS, 3)
 
 
-def _matches(dimensions: Sequence[str | None], filters: Filters) -> bool:
-    wanted = (filters.workflow, None, filters.agent, filters.environment)
-    return all(want is None or want == have for want, have in zip(wanted, dimensions, strict=True))
+def _where(filters: Filters) -> dict[str, str | None]:
+    """Return the filters that measures know, by dimension."""
+    workflow = None if filters.workflow is None else _workflow_name(filters.workflow)
+    known = {"workflow": workflow, "agent": filters.agent, "environment": filters.environment}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _listed(filters: Filters) -> Select[*tuple[Any, ...]]:

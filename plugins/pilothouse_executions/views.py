@@ -232,7 +232,7 @@ def _duration(row: Any) -> int | None:
 
 def _median(row: Any) -> float | None:
     """Return the median duration of the workflow's last four weeks, in ms."""
-    return queries.stats(read_period("4w"), Filters(workflow=row.workflow)).p50_ms
+    return queries.median(read_period("4w"), row.workflow)
 
 
 def _parent(parent_id: str | None) -> Any:
