@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
-from flask import Response
+from flask import Flask, Response
 
 from pilothouse import audit
 from pilothouse.db import unit_of_work
@@ -18,6 +20,8 @@ from pilothouse.runtime import application, runtime
 from pilothouse.web.api import ApiBlueprint
 from pilothouse.web.openapi import openapi_document
 from pilothouse.web.paging import Page
+
+_documents: WeakKeyDictionary[Flask, Mapping[str, Any]] = WeakKeyDictionary()
 
 
 class PluginRecord(msgspec.Struct, frozen=True):
@@ -57,10 +61,14 @@ def openapi() -> Response:
     return Response(msgspec.json.encode(document), content_type="application/json")
 
 
-def current_document() -> dict[str, Any]:
-    """Make the OpenAPI document of the running application."""
-    run = runtime()
-    return openapi_document(application(), run.registry.permissions, run.settings.base_url, version("pilothouse"))
+def current_document() -> Mapping[str, Any]:
+    """Return the OpenAPI document of the running application; it is made once, since its routes never change."""
+    app, run = application(), runtime()
+    document = _documents.get(app)
+    if document is None:
+        document = openapi_document(app, run.registry.permissions, run.settings.base_url, version("pilothouse"))
+        _documents[app] = document
+    return document
 
 
 def list_plugins() -> Page[PluginRecord]:
