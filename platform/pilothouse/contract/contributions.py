@@ -140,7 +140,8 @@ class Measure:
 
     Reading the whole, one dimension, or all of them costs a row a point. Where pages also break it down by several at once
     (`("workflow", "status")`), name those in `cuts`; one that a later version adds knows nothing of what was counted before.
-    Measures whose names share what stands before the first dot share their rows. A dimension may have any text as its value, but beyond 5,000 series a day the rest counts as "(other)".
+    Measures whose names share what stands before the first dot share their rows. A dimension may have any text as its value,
+    but beyond 5,000 series a day the rest counts as "(other)".
     """
 
     name: str
