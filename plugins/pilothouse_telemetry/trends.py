@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pilothouse.sdk import NANO, OTHER, Ask, Invalid, Measure, Sum, Values, declared, now, read_all, runtime, to_usd
 from pilothouse_telemetry.intervals import Buckets, Interval, earlier
+from pilothouse_telemetry.models import WEEK, week_of
 
 WINDOW = 50  # buckets that an export reads at a time
 Compare = Literal["previous", "week"]
@@ -99,7 +101,7 @@ def trend(question: Question) -> list[tuple[Buckets, list[Line]]]:
 def rows(question: Question) -> Iterator[tuple[int, str | None, Value]]:
     """Yield (start, key, value) of every point, the earliest first; buckets are read a window at a time."""
     starts, bounds = question.buckets.starts, question.buckets.bounds
-    keys = _keys(question, read_all([_ask(question, (bounds[0], bounds[-1]))])[0])
+    keys = _keys(question, [] if question.by is None else [_totals(question, bounds[0], bounds[-1])])
     for first in range(0, len(starts), WINDOW):
         window = bounds[first : first + WINDOW + 1]
         for place, bucket in enumerate(read_all([_ask(question, window)])[0], first):
@@ -112,7 +114,13 @@ def _ask(question: Question, bounds: Sequence[int]) -> Ask:
     return Ask(question.measure.name, bounds, () if question.by is None else (question.by,), question.where)
 
 
-def _whole(answer: Sequence[Mapping[Values, Sum]]) -> dict[Values, Sum]:
+def _totals(question: Question, since: int, until: int) -> dict[Values, Sum]:
+    """Return the sums over a period, read a week at a time: thousands of keys would else hold all of its roll-ups in memory."""
+    ends = [since, *range(week_of(since) + WEEK, until, WEEK), until]
+    return _whole(read_all([_ask(question, part)])[0][0] for part in pairwise(ends))
+
+
+def _whole(answer: Iterable[Mapping[Values, Sum]]) -> dict[Values, Sum]:
     whole: dict[Values, Sum] = {}
     for bucket in answer:
         for values, found in bucket.items():
