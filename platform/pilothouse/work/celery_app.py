@@ -43,9 +43,15 @@ class PilothouseCelery(Celery):  # type: ignore[misc]
 class WorkerLoader(AppLoader):  # type: ignore[misc]
     """Prepares the processes of a worker's pool."""
 
+    worker: int | None = None  # the id of the process that starts them
+
+    def on_worker_init(self) -> None:
+        """Note who the parent is: one that ends before its child can ask for a signal is known by that."""
+        self.worker = os.getpid()
+
     def on_worker_process_init(self) -> None:
         """Let go of what was inherited by the fork: connections and threads belong to the parent."""
-        parent_death.kill_with_parent()
+        parent_death.kill_with_parent(self.worker)
         uuid_utils.reseed_rng()  # else two processes of the pool would make the same ids
         flask: Flask = self.app.flask
         with flask.app_context():

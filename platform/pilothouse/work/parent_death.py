@@ -23,6 +23,6 @@ def signal_with_parent(number: int, parent: int | None = None) -> None:
         os.kill(os.getpid(), number)
 
 
-def kill_with_parent() -> None:
+def kill_with_parent(parent: int | None) -> None:
     """End this process at once when its parent ends: what it was running is taken back by the sweep."""
-    signal_with_parent(signal.SIGKILL)
+    signal_with_parent(signal.SIGKILL, parent)
