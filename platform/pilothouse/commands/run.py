@@ -191,8 +191,9 @@ def _services(host: str, port: int, preparation: _Preparation) -> list[Service]:
     place = ("--host", host, "--port", str(port))
     return [
         Service("web", ours=("web", *place), before=preparation.run, ready=lambda: _serves(host, port)),
-        # A worker whose supervisor is gone stops at once; what it was doing is taken back by the next one's sweep.
-        Service("worker", ours=("worker",), orphaned=signal.SIGQUIT),
+        # A worker whose supervisor is gone ends at once, and its pool with it; the next one's sweep takes back what it did.
+        # Celery puts every other signal off until it has a broker, and that one is gone, too.
+        Service("worker", ours=("worker",), orphaned=signal.SIGKILL),
         Service("scheduler", ours=("scheduler",)),
     ]
 
