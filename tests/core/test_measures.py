@@ -19,7 +19,8 @@ from pilothouse import clock, measure_reads, measure_rollups, measures
 from pilothouse.clock import DAY, HOUR, MINUTE
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import Invalid
-from pilothouse.measure_reads import Ask, pieces_about, pieces_of, read, read_all, read_totals
+from pilothouse.measure_pieces import pieces_about, pieces_of
+from pilothouse.measure_reads import Ask, read, read_all, read_totals
 from pilothouse.measure_sums import QUARTER, SIZES, Sum, digest_of, percentile, start_of, written
 from pilothouse.measures import Deltas
 from pilothouse.testing import environment, let_go, make_app
