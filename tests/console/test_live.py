@@ -40,6 +40,15 @@ def test_counts_come_in_a_header_that_any_server_can_send(owner, make_runs):
     assert json.loads(meta)["counts"] == {"all": 2, "failed": 2}
 
 
+def test_a_poll_brings_the_counts_of_the_sidebar(owner, make_runs):
+    moment = clock.now()
+    with clock.replaced(lambda: moment):
+        assert 'data-badge="trial_runs.index" hidden>0<' in owner.get("/runs/").text
+    make_runs(3)
+    with clock.replaced(lambda: moment + 2_000):  # they are kept so long
+        assert json.loads(poll(owner).headers["X-Ph-Meta"])["badges"]["trial_runs.index"] == 3
+
+
 def test_an_unchanged_poll_costs_no_query(app, owner, make_runs, count_queries):
     make_runs(3)
     etag = poll(owner).headers["ETag"]

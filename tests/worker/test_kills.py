@@ -27,7 +27,7 @@ from work_parts import end_group, eventually
 
 from pilothouse.db import db
 from pilothouse.work import dead_letters, jobs
-from pilothouse.work.models import UNFINISHED, Job
+from pilothouse.work.models import UNFINISHED, Job, JobAttempt
 
 JOBS = 10  # new ones before each kill
 BATCH = 50  # signals a request, ten times a second: 500 records a second
@@ -43,9 +43,11 @@ def test_killed_workers_do_each_job_once(
     start("scheduler")
     worker = start("worker")
     for number in range(kills):
+        before = started(app)
         with app.app_context():
             jobs.enqueue_many([new_job(number, place) for place in range(JOBS)])
-        time.sleep(random.uniform(0.1, 1.0))
+        assert eventually(lambda before=before: started(app) > before), number  # a worker that still boots has no work to lose
+        time.sleep(random.uniform(0.0, 0.3))
         worker = kill_some_of(worker, start)
     assert eventually(lambda: settle(app) == 0, 120), settle(app)
     with app.app_context():
@@ -115,6 +117,12 @@ class Sender:
 
 def new_job(number: int, place: int) -> jobs.NewJob:
     return jobs.NewJob("probe.note", {"subject": f"kill {number}.{place}", "slowly_s": 0.02})
+
+
+def started(app: Flask) -> int:
+    """Return how many jobs were taken by a worker so far."""
+    with app.app_context():
+        return int(db.session.execute(select(func.count()).select_from(JobAttempt)).scalar_one())
 
 
 def kill_some_of(

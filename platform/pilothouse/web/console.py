@@ -21,7 +21,7 @@ from pilothouse.web import console_routes, core_pages
 from pilothouse.web.compression import init_compression
 from pilothouse.web.console_base import NO_STATIC, ConsoleMixin, ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
-from pilothouse.web.navigation import Navigation, first_page
+from pilothouse.web.navigation import EXTENSION, Navigation, first_page
 from pilothouse.web.panels import panels
 from pilothouse.web.pieces import init_pieces
 from pilothouse.web.shell import Shell
@@ -84,7 +84,7 @@ def _stating(view: Any, permission: str) -> Any:
 
 def init_console(app: Flask) -> ConsoleAdmin:
     """Add the console and every plugin's pages. Runs inside an application context, after identity."""
-    navigation = Navigation()
+    navigation = app.extensions[EXTENSION] = Navigation()
     init_compression(app)
     files = init_static(app)
     app.jinja_loader = ChoiceLoader([FileSystemLoader(TEMPLATES)])

@@ -17,6 +17,7 @@ from flask import Response, flash, redirect, render_template, request
 from pilothouse import clock
 from pilothouse.identity.principal import current_principal
 from pilothouse.web.conditional import etag_of, tagged, unchanged
+from pilothouse.web.navigation import current_navigation
 from pilothouse.web.prefs import current_prefs
 
 FRAGMENT = "X-Ph-Fragment"
@@ -42,7 +43,8 @@ def live_page(
     """Answer a live page: the template `page`, or for a poll 304 or the template `rows` alone.
 
     `query` returns what both templates show and runs only where something may have changed. `meta` returns what the
-    script patches beside the rows: `counts` (by `data-count`), `stop` where nothing will change any more.
+    script patches beside the rows and the sidebar's counts: `counts` (by `data-count`), `stop` where nothing will change
+    any more.
     """
     if fragment() != "rows":
         response = Response(render(page, **query()))
@@ -54,7 +56,8 @@ def live_page(
         shown = query()
         response = Response(render_template(rows, **shown))
         # Header values are Latin-1: JSON leaves the rest as \\u escapes.
-        response.headers[META] = json.dumps(dict(meta(shown)) if meta else {}, ensure_ascii=True)
+        told = {"badges": current_navigation().badges(current_principal()), **(meta(shown) if meta else {})}
+        response.headers[META] = json.dumps(told, ensure_ascii=True)
         same = tagged(response, etag)
     same.headers["Cache-Control"] = "no-store"  # else Back may show a bare fragment
     same.vary.update(("Cookie", FRAGMENT))

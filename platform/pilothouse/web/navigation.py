@@ -7,8 +7,9 @@ many of them costs no more than one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from flask import request, url_for
+from flask import current_app, request, url_for
 from werkzeug.routing import BuildError
 
 from pilothouse import clock
@@ -21,6 +22,7 @@ from pilothouse.runtime import runtime
 SECTIONS = ("Monitor", "Insights", "Workspace")  # in this order; sections of plugins' own follow by name
 ACCOUNT = "Account"  # pages about the reader: in their menu at the foot of the sidebar
 KEPT = 2 * clock.SECOND
+EXTENSION = "pilothouse.navigation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Navigation:
         entries = [self._entry(plugin, item) for plugin, item in sorted(items, key=lambda pair: pair[1].order)]
         return [entry for entry in entries if entry is not None]
 
+    def badges(self, principal: Principal | None) -> dict[str, int]:
+        """Return the counts in the principal's sidebar by the endpoint of their page: what a poll brings up to date."""
+        entries = [entry for section in self.sections(principal) for entry in section.items]
+        return {entry.endpoint: entry.badge for entry in entries if entry.badge is not None}
+
     def _entry(self, plugin: str, item: NavItem) -> Entry | None:
         try:
             url = url_for(item.endpoint)
@@ -107,6 +114,11 @@ def _offered(principal: Principal) -> list[tuple[str, NavItem]]:
         for plugin, item in registry.all("navigation")
         if principal.may(registry.permission(item.permission)) and (plugin == "core" or is_enabled(plugin))
     ]
+
+
+def current_navigation() -> Navigation:
+    """Return the sidebar of the application that answers."""
+    return cast("Navigation", current_app.extensions[EXTENSION])
 
 
 def first_page(navigation: Navigation, principal: Principal) -> str | None:

@@ -186,7 +186,7 @@
   };
   const meta = m => {
     for (const [k, v] of Object.entries(m.counts || {})) $$(`[data-count="${CSS.escape(k)}"]`).forEach(e => put(e, v.toLocaleString("en")));
-    for (const [k, v] of Object.entries(m.badges || {})) $$(`[data-badge="${CSS.escape(k)}"]`).forEach(e => put(e, v.toLocaleString("en")));
+    for (const [k, v] of Object.entries(m.badges || {})) $$(`[data-badge="${CSS.escape(k)}"]`).forEach(e => { e.hidden = !v; put(e, v.toLocaleString("en")); });
     if ("unread" in m) unread(m.unread);
     (m.toasts || []).forEach(t => { if (t.id > (localStorage.phSeen || "")) { localStorage.phSeen = t.id; toast(t); } });
   };
