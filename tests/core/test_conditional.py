@@ -14,8 +14,8 @@ PATH = "/api/executions"
 
 
 @pytest.fixture
-def warm(broker_api):
-    """Return a program whose token was used before, so that a request notes nothing."""
+def warm(broker_api, time_of_day):
+    """Return a program whose token was used before, so that a request notes nothing; no minute ends between two requests."""
     broker_api.get(PATH)
     return broker_api
 
