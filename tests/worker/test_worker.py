@@ -83,6 +83,12 @@ def test_a_task_that_kills_its_worker_is_a_dead_letter_after_three_starts(app: F
     assert (notes(app, "half done"), notes(app, "neighbour")) == (0, 3)
 
 
+def test_a_job_whose_plugin_was_taken_away_is_a_dead_letter_at_once(app: Flask, start: Start) -> None:
+    started(app, start, "worker")
+    left = enqueue(app, "gone.task")
+    assert eventually(lambda: state_of(app, left) == "dead", 5)
+
+
 @pytest.mark.slow
 def test_the_death_of_a_worker_is_noticed_within_30_s(app: Flask, start: Start) -> None:
     worker, _ = started(app, start, "worker", "scheduler")

@@ -20,15 +20,15 @@ from pilothouse.db import db
 from pilothouse.errors import StoreAway
 from pilothouse.settings import Settings
 from pilothouse.work import heartbeat, parent_death, runner, schedule, sweep
-from pilothouse.work.dispatcher import Sender
+from pilothouse.work.dispatcher import UNKNOWN, Sender
 
 if TYPE_CHECKING:
-    from pilothouse.contract.contributions import Task
     from pilothouse.plugins.registry import Registry
 
 QUEUE = "pilothouse"
 TICK = "pilothouse.tick"
 SWEEP = "pilothouse.sweep"
+UNKNOWN_LIMIT_S = 60  # of what only writes down that nobody can do it
 HARD_LIMIT_AFTER_S = 5  # between asking a task to end and killing its process
 VISIBILITY_S = 3600  # above every task's limit; a message that reappears after it finds its job done
 
@@ -85,8 +85,8 @@ def make_celery(app: Flask, settings: Settings, registry: Registry) -> Celery:
     celery.flask = app
     celery.conf.update(_configuration(settings, registry))
     celery.steps["worker"].add(Heartbeat)
-    for _, task in registry.all("tasks"):
-        _register(celery, task)
+    for name, limit_s in [(task.name, task.limit_s) for _, task in registry.all("tasks")] + [(UNKNOWN, UNKNOWN_LIMIT_S)]:
+        _register(celery, name, limit_s)
     celery.task(name=TICK, shared=False)(_in_context(app, schedule.tick))
     celery.task(name=SWEEP, shared=False)(_in_context(app, lambda: sweep.sweep(Sender(celery))))
     return celery
@@ -97,17 +97,17 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _register(celery: Celery, task: Task) -> None:
+def _register(celery: Celery, name: str, limit_s: int) -> None:
     flask: Flask = celery.flask
 
     def run(job_id: str) -> None:
         try:
             runner.run(flask, job_id, worker_name())
         except StoreAway as outage:  # the row is as it was; the sweep sends it again
-            logs.get("work").warning("store_away", task=task.name, job_id=job_id, error=outage.detail)
+            logs.get("work").warning("store_away", task=name, job_id=job_id, error=outage.detail)
 
-    limits = {"soft_time_limit": task.limit_s, "time_limit": task.limit_s + HARD_LIMIT_AFTER_S}
-    celery.task(name=task.name, shared=False, **limits)(run)  # a shared one lives on in every later application
+    limits = {"soft_time_limit": limit_s, "time_limit": limit_s + HARD_LIMIT_AFTER_S}
+    celery.task(name=name, shared=False, **limits)(run)  # a shared one lives on in every later application
 
 
 def _in_context(app: Flask, function: Any) -> Any:
@@ -159,5 +159,3 @@ def _beat_schedule(registry: Registry) -> dict[str, Any]:
 
     found = {item.name: entry(TICK, item.every_s, item.name) for _, item in registry.all("beat_schedule")}
     return found | {SWEEP: entry(SWEEP, sweep.EVERY_S)}
-
-

@@ -20,6 +20,7 @@ from pilothouse import logs
 SEND_TIMEOUT_S = 1.0  # longest that one command to the broker may take; only the background thread waits for it
 PAUSE_S = 2.0  # after a failure nothing is tried for so long: a broker that is away is not hammered
 QUEUE_LIMIT = 10_000  # wake-ups in memory; what is above waits for the sweep
+UNKNOWN = "pilothouse.unknown"  # runs the jobs of tasks that no plugin has any more; Celery drops a name that it does not know
 FAULTS = (OperationalError, OSError)  # kombu wraps the client library's own errors into the first
 
 
@@ -37,7 +38,8 @@ class Sender:
         try:
             producer = self._ready()
             for job_id, task in jobs:
-                self._celery.send_task(task, args=(job_id,), producer=producer, retry=False, ignore_result=True)
+                name = task if task in self._celery.tasks else UNKNOWN
+                self._celery.send_task(name, args=(job_id,), producer=producer, retry=False, ignore_result=True)
         except FAULTS:
             self.close()
             raise
