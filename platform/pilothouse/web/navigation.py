@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from flask import current_app, request, url_for
+from flask import request, url_for
 from werkzeug.routing import BuildError
 
 from pilothouse import clock
@@ -17,7 +17,7 @@ from pilothouse.access import Principal
 from pilothouse.contract.contributions import NavItem
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
-from pilothouse.runtime import runtime
+from pilothouse.runtime import application, runtime
 
 SECTIONS = ("Monitor", "Insights", "Workspace")  # in this order; sections of plugins' own follow by name
 ACCOUNT = "Account"  # pages about the reader: in their menu at the foot of the sidebar
@@ -118,7 +118,7 @@ def _offered(principal: Principal) -> list[tuple[str, NavItem]]:
 
 def current_navigation() -> Navigation:
     """Return the sidebar of the application that answers."""
-    return cast("Navigation", current_app.extensions[EXTENSION])
+    return cast("Navigation", application().extensions[EXTENSION])
 
 
 def first_page(navigation: Navigation, principal: Principal) -> str | None:
