@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask
 from tests.conftest import token_of
@@ -191,7 +192,7 @@ def look_around(made: Target, dice: Random, found: Found, seed: int) -> None:
     for kind, page, pages in (("executions", "executions", "id"), ("errors", "errors", "group_id")):
         rows = made.api.get(f"/api/{kind}?limit=500&since=0").json["data"]
         for row in dice.sample(rows, min(8, len(rows))):
-            paths += [f"/api/{kind}/{row['id']}", f"/{page}/{row[pages]}"]
+            paths += [f"/api/{kind}/{quote(row['id'], safe='')}", f"/{page}/{quote(row[pages], safe='')}"]
     for path in paths:
         answer = (made.api if path.startswith("/api/") else made.browser).get(path)
         found.pages += 1
