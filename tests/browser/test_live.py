@@ -2,6 +2,9 @@
 
 import pytest
 
+from pilothouse import clock
+from pilothouse.work.models import Job
+
 
 @pytest.fixture
 def runs(open_page):
@@ -119,6 +122,16 @@ def test_acting_on_a_selection_asks_and_says_so(open_page, site):
     page.locator("#confirm").get_by_text("Cancel them").click()
     page.locator(".toast").get_by_text("Cancelled 1 runs").wait_for()
     row(page, run_id).get_by_text("Cancelled").wait_for()
+
+
+def test_what_was_done_is_told_by_the_page_that_comes_next(open_page, site):
+    dead = {"id": clock.new_id(), "task": "trial.gone", "payload": "{}", "state": "dead", "created_at": 1, "due_at": 1}
+    site.change(lambda session: session.add(Job(**dead, finished_at=clock.now(), error="It failed.")))
+    page = open_page("/settings/system")
+    page.locator("[data-sel]").first.click()
+    with page.expect_navigation():
+        page.locator(".bulk").get_by_text("Run again").click()
+    page.locator(".toast").get_by_text("1 task runs again").wait_for()
 
 
 def test_a_question_answered_with_no_changes_nothing(open_page, site):

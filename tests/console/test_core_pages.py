@@ -1,6 +1,7 @@
 """The core's own pages: plugins, system, documentation, first steps, saved views, palette."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -9,7 +10,7 @@ from pilothouse.db import db, unit_of_work
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.web.queries import token_used_since
-from pilothouse.work.models import DEAD, Job
+from pilothouse.work.models import DEAD, Job, JobAttempt
 
 
 def test_the_plugins_page_says_what_each_adds(owner):
@@ -77,10 +78,41 @@ def test_a_dead_letter_is_shown_and_runs_again(owner, dead_letter):
     assert db.session.get(Job, dead_letter).state == "waiting"
 
 
+def test_many_dead_letters_run_again_at_once(app, owner, dead_letter):
+    with unit_of_work() as session:
+        session.add(Job(id="job-2", task="trial.fetch", payload="{}", created_at=1, due_at=1, state="waiting"))
+    owner.submit("/settings/system/dead-letters/replay", id=[dead_letter, "job-2", "nobody"])
+    assert "1 task runs again" in owner.get("/settings/system").text
+    db.session.expire_all()
+    assert db.session.get(Job, dead_letter).state == "waiting"
+
+
+def test_more_dead_letters_than_a_page_holds_are_reached(app, owner):
+    with unit_of_work() as session:
+        session.add_all([
+            Job(id=f"job-{n:03}", task=f"trial.number_{n}", payload="{}", created_at=1, due_at=1, state=DEAD, finished_at=n)
+            for n in range(60)
+        ])  # fmt: skip
+    first = owner.get("/settings/system").text
+    assert ("20</span> shown of 60" in first, "trial.number_59" in first, "trial.number_39" in first) == (True, True, False)
+    older = re.search(r'rel="next" href="([^"]+)"', first)[1]
+    assert "trial.number_39" in owner.get(unescape(older)).text
+
+
+def test_a_dead_letter_tells_each_of_its_starts(app, owner, dead_letter):
+    with unit_of_work() as session:
+        attempt = {"job_id": dead_letter, "started_at": 1, "finished_at": 5_001, "outcome": "lost", "worker": "host-7:42"}
+        session.add(JobAttempt(id="try-1", **attempt))
+    page = owner.get("/settings/system").text
+    assert "its worker died after" in page
+    assert "host-7:42" in page
+
+
 def test_dead_letters_are_for_admins(as_role, dead_letter):
     member = as_role("member")
     assert "ValueError" not in member.get("/settings/system").text
     assert member.submit(f"/settings/system/dead-letters/{dead_letter}/replay").status_code == 403
+    assert member.submit("/settings/system/dead-letters/replay", id=dead_letter).status_code == 403
 
 
 def test_the_documentation_shows_every_operation_of_its_part(owner):

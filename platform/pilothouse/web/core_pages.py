@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,7 @@ from flask import Response, redirect, request, url_for
 from pilothouse import audit, clock, health
 from pilothouse.contract.contributions import NavItem
 from pilothouse.db import unit_of_work
-from pilothouse.errors import NotFound
+from pilothouse.errors import Conflict, NotFound
 from pilothouse.identity.access_tokens import create_token
 from pilothouse.identity.principal import require
 from pilothouse.identity.proving import require_proof
@@ -22,11 +23,13 @@ from pilothouse.web import queries
 from pilothouse.web.api_examples import documented_groups
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.live import done
+from pilothouse.web.paging import page_of, read_cursor
 from pilothouse.web.snippets import FIRST_WORKFLOW, written_snippets
 from pilothouse.web.system_api import current_document, describe_plugin
 from pilothouse.work import dead_letters
+from pilothouse.work.models import Job
 
-LETTERS = 50
+LETTERS = 20  # a page
 TOKEN_NAME = "First steps"  # noqa: S105 - the name that people see, not a secret
 
 NAVIGATION = (
@@ -73,12 +76,13 @@ class SettingsView(ConsoleView):
     @needs("core.system.view")
     def system(self) -> str:
         """Show checks with their remedies, the queue, dead letters and the stores."""
-        letters = dead_letters.newest(LETTERS) if self.may("core.dead_letters.view") else None
+        letters, older = _letters() if self.may("core.dead_letters.view") else (None, None)
         entries, head = queries.audit_head()
         waiting, oldest = queries.waiting_deltas()
         return self.render(
-            "ph/system.html", findings=health.run_checks(), jobs=dead_letters.counts(), letters=letters,
-            payload=msgspec.json.decode, replay=self.may("core.dead_letters.replay"), waiting=waiting, oldest=oldest,
+            "ph/system.html", findings=health.run_checks(), jobs=dead_letters.counts(), letters=letters, older=older,
+            attempts=dead_letters.attempts_of(job.id for job in letters or ()), payload=msgspec.json.decode,
+            replay=self.may("core.dead_letters.replay"), waiting=waiting, oldest=oldest,
             size=queries.database_size(), entries=entries, head=head, settings=runtime().settings.public(),
         )  # fmt: skip
 
@@ -88,6 +92,24 @@ class SettingsView(ConsoleView):
         """Run a dead letter again."""
         job = dead_letters.replay(job_id)
         return done(f"{job.task} runs again", url_for(".system"))
+
+    @expose("/system/dead-letters/replay", methods=("POST",))
+    @needs("core.dead_letters.replay")
+    def replay_many(self) -> Response:
+        """Run the selected dead letters again; what runs or waits already is passed over."""
+        again = 0
+        for job_id in request.form.getlist("id")[:LETTERS]:
+            with suppress(Conflict, NotFound):
+                dead_letters.replay(job_id)
+                again += 1
+        return done("1 task runs again" if again == 1 else f"{again} tasks run again", url_for(".system"))
+
+
+def _letters() -> tuple[list[Job], str | None]:
+    """Return a page of the dead letters, the last to give up first, and the cursor of the next page."""
+    cursor = request.args.get("cursor")
+    rows = dead_letters.newest(LETTERS + 1, read_cursor(cursor) if cursor else None)
+    return page_of(rows, LETTERS, lambda job: (job.finished_at, job.id))
 
 
 class DocsView(ConsoleView):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 from sqlalchemy import func, select, tuple_
 
 from pilothouse import audit, clock
 from pilothouse.db import after_commit, db, unit_of_work
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.runtime import runtime
-from pilothouse.work.models import DEAD, STATES, UNFINISHED, WAITING, Job
+from pilothouse.work.models import DEAD, STATES, UNFINISHED, WAITING, Job, JobAttempt
 
 
 def newest(limit: int, after: tuple[int, str] | None = None) -> list[Job]:
@@ -17,6 +20,15 @@ def newest(limit: int, after: tuple[int, str] | None = None) -> list[Job]:
     if after is not None:
         rows = rows.where(tuple_(Job.finished_at, Job.id) < after)
     return list(db.session.execute(rows.order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)).scalars())
+
+
+def attempts_of(job_ids: Iterable[str]) -> dict[str, list[JobAttempt]]:
+    """Return the starts of each of these jobs, the first one first; replayed jobs have more than three."""
+    found: dict[str, list[JobAttempt]] = defaultdict(list)
+    rows = select(JobAttempt).where(JobAttempt.job_id.in_(list(job_ids))).order_by(JobAttempt.started_at, JobAttempt.id)
+    for attempt in db.session.execute(rows).scalars():
+        found[attempt.job_id].append(attempt)
+    return found
 
 
 def replay(job_id: str) -> Job:

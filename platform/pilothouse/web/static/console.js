@@ -66,7 +66,7 @@
       if (!r.ok) return toast({ title: j?.title || "That did not work", text: j?.detail || `The server answered ${r.status}.`, tone: "error" });
       if (!j) return location.reload();
       if (j.html && form?.dataset.target) { const t = $(form.dataset.target); t?.replaceChildren(parse(j.html)); tick(t); }
-      if (j.toast) toast(j.toast);
+      if (j.toast) { if (j.url || j.refresh && !live.length) sessionStorage.phToast = JSON.stringify(j.toast); else toast(j.toast); } /* or the page that comes next says it */
       if (j.url) location.href = j.url;
       if (j.refresh) { clearSelection(); live.length ? pull(true) : location.reload(); emit("refresh"); }
     } catch (e) { revert(form); toast(e.name === "TimeoutError" ? { title: "The server did not answer", text: "Look whether it was done before you try again.", tone: "error" } : { title: "The server cannot be reached", text: "Nothing was changed. Try again.", tone: "error" }); }
@@ -356,6 +356,7 @@
   const wait = $("[data-wait-for]");
   if (wait) setInterval(async () => { if (doc.hidden) return; try { const a = await fetch(wait.dataset.waitFor, { headers: { Accept: "application/json" }, cache: "no-store" }); if (gone(a) || !a.ok) return; const j = await a.json(); if (j.url) location.href = j.url; } catch { /* asks again */ } }, 2000);
   for (const s of $$(".scroll[tabindex]")) if (s.scrollWidth > s.clientWidth && !$("tbody :is(a, button)", s)) s.tabIndex = 0; /* what scrolls is reached by keys */
+  if (sessionStorage.phToast) { toast(JSON.parse(sessionStorage.phToast)); delete sessionStorage.phToast; }
   tick(); selection(); if (sessionStorage.phTyped) typed(); $("[data-focus]")?.focus();
   if (navigator.platform && bell) unread(+($("[data-unread]").textContent || 0));
   window.PH = { $, $$, el, gone, open, pref, parse, say, toast, tick, pull, copy, duration, since, emit };
