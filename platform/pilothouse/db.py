@@ -9,12 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, Engine, MetaData, String, Table, Text, event, text
+from sqlalchemy import BigInteger, Connection, CursorResult, Delete, Engine, MetaData, String, Table, Text, Update, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's own
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -49,6 +49,8 @@ class _Base(DeclarativeBase):
     """The declarative base; every table's metadata carries the naming convention."""
 
     metadata = MetaData(naming_convention=NAMING)
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]  # SQLAlchemy says FromClause, as models may be mapped to joins; ours are tables
 
 
 db = SQLAlchemy(model_class=_Base, session_options={"expire_on_commit": False})
@@ -138,7 +140,7 @@ def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
         for callback in last:
             callback()
         session.commit()
-    except BaseException as fault:
+    except BaseException as fault:  # whatever ends it, nothing of it may stay; all goes up again
         session.rollback()
         outage = explain(fault)
         if outage is not None:
@@ -185,6 +187,11 @@ def explain(fault: BaseException) -> PilothouseError | None:
     return None
 
 
+def count_changed(statement: Update | Delete) -> int:
+    """Run an UPDATE or DELETE in the open unit of work and return how many rows it met."""
+    return cast("CursorResult[Any]", db.session().execute(statement)).rowcount
+
+
 def fetch_all(connection: Connection, statement: str, parameters: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
     """Return a statement's rows as the driver makes them: a third of the time where there are thousands."""
     result = connection.exec_driver_sql(statement, parameters)
@@ -209,9 +216,7 @@ class Bulk:
     which is three times faster for 500 rows (dependencies.md, API layer).
     """
 
-    def __init__(
-        self, table: Table, columns: Sequence[str], *, ignore_conflicts: bool = False, on_conflict: str = ""
-    ) -> None:
+    def __init__(self, table: Table, columns: Sequence[str], *, ignore_conflicts: bool = False, on_conflict: str = "") -> None:
         """Take the table and the columns in the order in which the tuples hold them.
 
         `on_conflict` is what follows ON CONFLICT, in SQL that both databases read: `(name) DO UPDATE SET ...`.

@@ -333,7 +333,7 @@ def contained(connection: Connection, plugin: str, what: str, function: Callable
     mark = bus.published()
     try:
         result = function(argument)
-    except Exception as fault:
+    except Exception as fault:  # whatever a plugin raises
         if explain(fault) is not None:
             raise  # SQLite has undone the whole transaction by itself, savepoints included
         connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")

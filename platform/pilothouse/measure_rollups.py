@@ -46,11 +46,11 @@ MOST_SERIES = 5_000  # of a cut in a day; the rest counts as OTHER, so that one 
 PURGE_SPAN = 6 * clock.HOUR  # of roll-ups that one transaction deletes
 COMPACTOR = 0x636F6D70616374  # the advisory lock of PostgreSQL; SQLite has one writer anyway
 
-NAMES: Table = MeasureName.__table__  # type: ignore[assignment]
-CUTS: Table = MeasureCut.__table__  # type: ignore[assignment]
-SERIES: Table = MeasureSeries.__table__  # type: ignore[assignment]
-DELTAS: Table = MeasureDelta.__table__  # type: ignore[assignment]
-ROLLUPS: Table = MeasureRollup.__table__  # type: ignore[assignment]
+NAMES: Table = MeasureName.__table__
+CUTS: Table = MeasureCut.__table__
+SERIES: Table = MeasureSeries.__table__
+DELTAS: Table = MeasureDelta.__table__
+ROLLUPS: Table = MeasureRollup.__table__
 
 Cut = tuple[str, str]  # scope, names as `measure_cuts` holds them
 Rows = dict[tuple[int, Values], dict[str, "_Cell"]]  # by start (ms) and dimension values: sums by measure

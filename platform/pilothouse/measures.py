@@ -29,7 +29,7 @@ from pilothouse.measure_sums import KEPT, Added, Resolution, Sum, Values
 from pilothouse.runtime import runtime
 from pilothouse.sketches import Distinct, Histogram, hash_of
 
-_DELTAS = Bulk(MeasureDelta.__table__, ("at", "body"))  # type: ignore[arg-type]
+_DELTAS = Bulk(MeasureDelta.__table__, ("at", "body"))
 
 
 @dataclass(slots=True)

@@ -53,7 +53,7 @@ def upgrade() -> list[str]:
             savepoint = connection.begin_nested()
             try:
                 _run(connection, plugin, "head", up=True)
-            except Exception as fault:
+            except Exception as fault:  # revisions are code of plugins, which may raise anything
                 savepoint.rollback()
                 if plugin.name == "core":
                     raise
@@ -141,7 +141,7 @@ def revision(name: str, message: str) -> Path:
         script = command.revision(
             config, message, autogenerate=True, version_path=_folder(plugin), rev_id=f"{name}_{number:04d}"
         )
-    return Path(script.path)  # type: ignore[union-attr]
+    return Path(script.path)  # type: ignore[union-attr]  # one revision was asked for, so it is no list
 
 
 @contextmanager

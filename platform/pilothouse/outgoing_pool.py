@@ -76,7 +76,7 @@ class OutgoingPool:
         except (OSError, http.client.HTTPException) as fault:
             connection.close()
             raise _explained(fault, host) from fault
-        except BaseException:
+        except BaseException:  # also a worker's time limit: whatever ends it, a half-used connection is nobody's
             connection.close()
             raise
 

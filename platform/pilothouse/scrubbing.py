@@ -68,7 +68,7 @@ def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.case_sensitive = False
     options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are: a body need not be UTF-8 yet
-    return re2.compile(pattern.encode(), options)  # type: ignore[no-untyped-call]
+    return re2.compile(pattern.encode(), options)  # type: ignore[no-untyped-call]  # re2 has no types
 
 
 _MAY_HOLD = _compiled(_TELLTALES)

@@ -21,7 +21,7 @@ from pilothouse.contract.contributions import Source
 from pilothouse.errors import PilothouseError
 from pilothouse.faults import describe, message_of, where
 from pilothouse.runtime import runtime
-from pilothouse.signals import Error, ErrorDetail, Execution, Frame, Signal, Step, raw
+from pilothouse.signals import Error, ErrorDetail, Execution, Frame, Signal, Status, Step, raw
 
 MOST_WAITING = 5_000  # signals in memory; beyond, the oldest are dropped
 PAUSE_S = 1.0
@@ -109,21 +109,19 @@ def failure(fault: BaseException, **fields: Any) -> Error:
     )
 
 
-def run(workflow: str, status: str, started_at: int, **fields: Any) -> Execution:
+def run(workflow: str, status: Status, started_at: int, **fields: Any) -> Execution:
     """Make the execution signal of something that Pilothouse did itself and that has ended now."""
     fields.setdefault("id", clock.new_id())
     fields.setdefault("finished_at", clock.now())
     if "attributes" in fields:
         fields["attributes"] = raw(fields["attributes"])
-    return Execution(
-        workflow=workflow, status=status, started_at=started_at, environment=ENVIRONMENT, **fields  # type: ignore[arg-type]
-    )
+    return Execution(workflow=workflow, status=status, started_at=started_at, environment=ENVIRONMENT, **fields)
 
 
-def step(execution_id: str, name: str, started_at: int, status: str = "succeeded") -> Step:
+def step(execution_id: str, name: str, started_at: int, status: Status = "succeeded") -> Step:
     """Make the signal of a step that has ended now."""
     return Step(
-        id=clock.new_id(), execution_id=execution_id, name=name, kind="task", status=status, started_at=started_at,  # type: ignore[arg-type]
+        id=clock.new_id(), execution_id=execution_id, name=name, kind="task", status=status, started_at=started_at,
         finished_at=clock.now(),
     )  # fmt: skip
 

@@ -149,31 +149,77 @@ def _database_url(value: str) -> str:
 
 
 CORE_SETTINGS = (
-    Setting("PILOTHOUSE_DATA_DIR", folder, lambda _: Path("pilothouse-data").resolve(),
-            "Folder for the database, secrets, mails and the embedded broker"),
-    Setting("PILOTHOUSE_DATABASE_URL", _database_url, _database_in_data_dir,
-            "sqlite:///FILE or postgresql://...; a SQLite file in the data folder if unset", secret=True),
-    Setting("PILOTHOUSE_REDIS_URL", url("redis", "rediss", "unix"), None,
-            "redis://... of Valkey or Redis; `pilothouse up` starts an embedded Valkey if unset", secret=True),
-    Setting("PILOTHOUSE_SECRET_KEY", secret_key, None,
-            "Signs cookies and CSRF tokens; made by `pilothouse up`, required elsewhere", secret=True),
-    Setting("PILOTHOUSE_MASTER_KEYS", master_keys, (),
-            "Master keys of the vault, newest first, each 32 bytes in base64; made by `pilothouse up`", secret=True),
-    Setting("PILOTHOUSE_MASTER_KEYS_COMMAND", text, None,
-            "A command that prints the master keys, newest first, where a secret store or a key service keeps them"),
-    Setting("PILOTHOUSE_BASE_URL", url("http", "https"), "http://127.0.0.1:8080",
-            "The address that links in mails and pages start with"),
-    Setting("PILOTHOUSE_SMTP_URL", url("smtp", "smtps", "smtp+starttls"), None,
-            "smtp://user:password@host:port; mails go to <data>/outbox/*.eml if unset", secret=True),
+    Setting(
+        "PILOTHOUSE_DATA_DIR",
+        folder,
+        lambda _: Path("pilothouse-data").resolve(),
+        "Folder for the database, secrets, mails and the embedded broker",
+    ),
+    Setting(
+        "PILOTHOUSE_DATABASE_URL",
+        _database_url,
+        _database_in_data_dir,
+        "sqlite:///FILE or postgresql://...; a SQLite file in the data folder if unset",
+        secret=True,
+    ),
+    Setting(
+        "PILOTHOUSE_REDIS_URL",
+        url("redis", "rediss", "unix"),
+        None,
+        "redis://... of Valkey or Redis; `pilothouse up` starts an embedded Valkey if unset",
+        secret=True,
+    ),
+    Setting(
+        "PILOTHOUSE_SECRET_KEY",
+        secret_key,
+        None,
+        "Signs cookies and CSRF tokens; made by `pilothouse up`, required elsewhere",
+        secret=True,
+    ),
+    Setting(
+        "PILOTHOUSE_MASTER_KEYS",
+        master_keys,
+        (),
+        "Master keys of the vault, newest first, each 32 bytes in base64; made by `pilothouse up`",
+        secret=True,
+    ),
+    Setting(
+        "PILOTHOUSE_MASTER_KEYS_COMMAND",
+        text,
+        None,
+        "A command that prints the master keys, newest first, where a secret store or a key service keeps them",
+    ),
+    Setting(
+        "PILOTHOUSE_BASE_URL",
+        url("http", "https"),
+        "http://127.0.0.1:8080",
+        "The address that links in mails and pages start with",
+    ),
+    Setting(
+        "PILOTHOUSE_SMTP_URL",
+        url("smtp", "smtps", "smtp+starttls"),
+        None,
+        "smtp://user:password@host:port; mails go to <data>/outbox/*.eml if unset",
+        secret=True,
+    ),
     Setting("PILOTHOUSE_MAIL_FROM", text, "Pilothouse <pilothouse@localhost>", "The sender of mails"),
     Setting("PILOTHOUSE_PLUGINS_DISABLED", names, (), "Plugins that are not loaded, separated by commas"),
     Setting("PILOTHOUSE_RETENTION_DAYS", whole(1, 3650), 90, "Days after which raw rows are deleted"),
-    Setting("PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None,
-            "Signals a second that one token may send; no limit if unset"),
-    Setting("PILOTHOUSE_BROWSER_ORIGINS", origins, ("*",),
-            "Sites whose pages may send from browsers, separated by commas, such as https://shop.example.com; * for all"),
-    Setting("PILOTHOUSE_LONG_REQUESTS", whole(0, 4_000), 512,
-            "Requests that mostly wait, such as streams of a model, that one web server takes at once"),
+    Setting(
+        "PILOTHOUSE_INGEST_RATE", whole(1, 10_000_000), None, "Signals a second that one token may send; no limit if unset"
+    ),
+    Setting(
+        "PILOTHOUSE_BROWSER_ORIGINS",
+        origins,
+        ("*",),
+        "Sites whose pages may send from browsers, separated by commas, such as https://shop.example.com; * for all",
+    ),
+    Setting(
+        "PILOTHOUSE_LONG_REQUESTS",
+        whole(0, 4_000),
+        512,
+        "Requests that mostly wait, such as streams of a model, that one web server takes at once",
+    ),
     Setting("PILOTHOUSE_ALLOW_PRIVATE_TARGETS", flag, False, "Allow outgoing calls to private addresses"),
 )
 
@@ -207,7 +253,8 @@ class Settings:
     @property
     def redis_url(self) -> str | None:
         """The broker's URL, None where there is none."""
-        return self.values["PILOTHOUSE_REDIS_URL"]  # type: ignore[no-any-return]
+        found: str | None = self.values["PILOTHOUSE_REDIS_URL"]
+        return found
 
     @property
     def secret_key(self) -> str:

@@ -167,10 +167,11 @@ def as_role(app: Flask) -> Callable[[str], FlaskClient]:
 
     def browser(role: str) -> FlaskClient:
         token = open_browser_session(role)
-        client: Any = app.test_client()
+        client = app.test_client()
         client.set_cookie("pilothouse_session", token)
-        client.environ_base["HTTP_X_CSRF_TOKEN"] = client.get("/api/auth/me").json["csrf_token"]
-        return client  # type: ignore[no-any-return]
+        me: Any = client.get("/api/auth/me").json
+        client.environ_base["HTTP_X_CSRF_TOKEN"] = me["csrf_token"]
+        return client
 
     return browser
 
@@ -183,7 +184,7 @@ def open_browser_session(role: str) -> str:
     from pilothouse.identity.users import add_user
 
     with unit_of_work():
-        user = add_user(f"{role}-{clock.new_id()[-8:]}@example.com", role, name=role.title())  # type: ignore[arg-type]
+        user = add_user(f"{role}-{clock.new_id()[-8:]}@example.com", role, name=role.title())  # type: ignore[arg-type]  # a wrong one fails
         return open_session(user, device="Firefox on Linux", address="127.0.0.1")
 
 

@@ -33,12 +33,12 @@ from pilothouse_errors.severity import classify
 from pilothouse_errors.signatures import first_of
 from pilothouse_errors.tallying import OPEN, RESOLVED, Row, add, hour_of, is_regression, new_group
 
-ERRORS: Table = ErrorRecord.__table__  # type: ignore[assignment]
-GROUPS: Table = ErrorGroup.__table__  # type: ignore[assignment]
-USERS: Table = ErrorGroupUser.__table__  # type: ignore[assignment]
-WORKFLOWS: Table = ErrorWorkflow.__table__  # type: ignore[assignment]
-HOURS: Table = ErrorGroupHour.__table__  # type: ignore[assignment]
-ACTIVITY: Table = ErrorGroupActivity.__table__  # type: ignore[assignment]
+ERRORS: Table = ErrorRecord.__table__
+GROUPS: Table = ErrorGroup.__table__
+USERS: Table = ErrorGroupUser.__table__
+WORKFLOWS: Table = ErrorWorkflow.__table__
+HOURS: Table = ErrorGroupHour.__table__
+ACTIVITY: Table = ErrorGroupActivity.__table__
 COLUMNS = tuple(column.name for column in ERRORS.columns)
 GROUP_COLUMNS = tuple(column.name for column in GROUPS.columns)
 # what recording may change in a group that is there already; the rest belongs to people
@@ -240,9 +240,7 @@ def _settle(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> list[Event]
     for key, error in again.items():
         row = joined.groups[key]
         row.update(status=OPEN, regressed=True, resolved_at=None, resolved_by=None, resolution_notes=None)
-        batch.connection.execute(
-            insert(ACTIVITY), entry(key, batch.received_at, REGRESSED, None, {"error_id": error["id"]})
-        )
+        batch.connection.execute(insert(ACTIVITY), entry(key, batch.received_at, REGRESSED, None, {"error_id": error["id"]}))
     opened = [_event(GroupOpened, joined.groups[key], joined.groups[key]["last_error_id"]) for key in sorted(joined.new)]
     return [*opened, *(_event(Regressed, joined.groups[key], error["id"]) for key, error in again.items())]
 

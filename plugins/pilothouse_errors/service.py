@@ -39,8 +39,8 @@ WALK = "errors.walk_group"  # the task that goes on where a change of a large gr
 STEP = 2_000  # errors that one transaction changes: about 40 ms, for which other writers wait
 PURGED = 1_000  # errors that one transaction deletes
 
-_INSERT_SLAB = Bulk(ErrorSlab.__table__, ("slab", "oldest_at", "newest_at"))  # type: ignore[arg-type]
-_INSERT_PARTS = Bulk(ErrorSignature.__table__, ("part", "slab", "bits"))  # type: ignore[arg-type]
+_INSERT_SLAB = Bulk(ErrorSlab.__table__, ("slab", "oldest_at", "newest_at"))
+_INSERT_PARTS = Bulk(ErrorSignature.__table__, ("part", "slab", "bits"))
 _ACTIONS = {OPEN: activity.REOPENED, RESOLVED: activity.RESOLVED, IGNORED: activity.IGNORED}
 
 
@@ -183,7 +183,7 @@ def purge_signatures() -> None:
     keep = _next_slab() - 1 if oldest is None else min(slab_of(oldest), _next_slab() - 1)
     if session.scalar(select(ErrorSlab.slab).where(ErrorSlab.slab < keep).limit(1)) is None:
         return
-    signatures: Table = ErrorSignature.__table__  # type: ignore[assignment]
+    signatures: Table = ErrorSignature.__table__
     statement = delete(signatures).where(signatures.c.part == bindparam("one"), signatures.c.slab < bindparam("keep"))
     session.connection().execute(statement, [{"one": part, "keep": keep} for part in range(PARTS)])
     session.execute(delete(ErrorSlab).where(ErrorSlab.slab < keep).execution_options(synchronize_session=False))

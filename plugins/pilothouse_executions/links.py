@@ -14,8 +14,8 @@ from pilothouse_executions import counting
 from pilothouse_executions.merging import FIELDS, Row, unset_ranks
 from pilothouse_executions.models import Execution, Workflow
 
-EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
-_WORKFLOWS: Table = Workflow.__table__  # type: ignore[assignment]
+EXECUTIONS: Table = Execution.__table__
+_WORKFLOWS: Table = Workflow.__table__
 COLUMNS = tuple(column.name for column in EXECUTIONS.columns)
 INSERT = Bulk(EXECUTIONS, COLUMNS)
 _HEARD = ("status", "workflow_id", "created_at", "sorted_at", "id")

@@ -22,9 +22,9 @@ LABELS = ("agent", "environment", "trigger")
 BAD = frozenset({"failed", "timed_out"})
 OTHER = "other"  # the kind of a step that names none
 
-STEPS: Table = Step.__table__  # type: ignore[assignment]
-_COMMANDS: Table = ExecutionCommand.__table__  # type: ignore[assignment]
-_LABELS: Table = ExecutionLabel.__table__  # type: ignore[assignment]
+STEPS: Table = Step.__table__
+_COMMANDS: Table = ExecutionCommand.__table__
+_LABELS: Table = ExecutionLabel.__table__
 STEP_COLUMNS = (
     "execution_id", "id", "parent_id", "name", "kind", "status", "started_at", "finished_at", "created_at", "levels",
     "attributes", "input", "output",

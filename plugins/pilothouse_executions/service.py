@@ -17,6 +17,7 @@ from pilothouse.sdk import (
     Principal,
     after_commit,
     audit,
+    count_changed,
     db,
     lock_writers,
     new_id,
@@ -95,11 +96,9 @@ def deliver_commands(token_id: str) -> Sequence[Command] | None:
 
 def _take(command_id: str) -> bool:
     """Claim a rerun for this answer; says whether nobody else had it."""
-    with unit_of_work() as session:
-        statement = update(ExecutionCommand).where(
-            ExecutionCommand.id == command_id, ExecutionCommand.delivered_at.is_(None)
-        )
-        return bool(session.execute(statement.values(delivered_at=now())).rowcount)  # type: ignore[attr-defined]
+    with unit_of_work():
+        statement = update(ExecutionCommand).where(ExecutionCommand.id == command_id, ExecutionCommand.delivered_at.is_(None))
+        return bool(count_changed(statement.values(delivered_at=now())))
 
 
 def mark_lost(silence: int) -> int:

@@ -11,9 +11,9 @@ from pilothouse.sdk import Batch, Bulk, parse_usd, run_many
 from pilothouse_executions.events import UsageDelta
 from pilothouse_executions.models import Execution, ExecutionError, ExecutionUsage
 
-_EXECUTIONS: Table = Execution.__table__  # type: ignore[assignment]
-_USAGES: Table = ExecutionUsage.__table__  # type: ignore[assignment]
-_ERRORS: Table = ExecutionError.__table__  # type: ignore[assignment]
+_EXECUTIONS: Table = Execution.__table__
+_USAGES: Table = ExecutionUsage.__table__
+_ERRORS: Table = ExecutionError.__table__
 _INSERT_ERRORS = Bulk(_ERRORS, ("execution_id", "id", "error_type", "message", "at"), ignore_conflicts=True)
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 _USAGE = ("calls", *_TOKENS, "cost_nano", "unpriced_records")

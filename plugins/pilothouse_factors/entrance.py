@@ -20,6 +20,7 @@ from pilothouse.sdk import (
     current_principal,
     enter,
     local_path,
+    needs,
     proving,
     refuse,
     runtime,
@@ -45,12 +46,12 @@ def blueprint() -> Blueprint:
 
 
 def _open_to_all(handler: Callable[[], Any]) -> Any:
+    @needs(PUBLIC)
     def view() -> Any:
         response = make_response(handler())
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    view.permission = PUBLIC  # type: ignore[attr-defined]
     return view
 
 

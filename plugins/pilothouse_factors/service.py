@@ -22,6 +22,7 @@ from pilothouse.sdk import (
     User,
     audit,
     begin_session,
+    count_changed,
     db,
     new_id,
     now,
@@ -215,8 +216,7 @@ def _takes(kept: Authenticator, code: str) -> bool:
 
 def _spend_recovery(user_id: str, code: str) -> bool:
     mine = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == _hash(code, user_id), RecoveryCode.used_at.is_(None))
-    spent = db.session().execute(update(RecoveryCode).where(*mine).values(used_at=now()))
-    return bool(spent.rowcount)  # type: ignore[attr-defined]
+    return bool(count_changed(update(RecoveryCode).where(*mine).values(used_at=now())))
 
 
 def _code() -> str:

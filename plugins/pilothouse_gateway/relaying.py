@@ -135,7 +135,7 @@ class _Run:
             self._reach.give_back()
             self.end(wait=True)
             raise
-        except BaseException:
+        except BaseException:  # whatever ends it, the call must not stay open in the journal; it goes up again
             self._call.fail("internal", "Something failed in the gateway; its log has the reason.")
             self.end()
             raise
@@ -221,7 +221,7 @@ class Stream:
             self._fail(fault)
             # no other way to tell a server that the body is not whole; it closes the connection without its end
             raise ConnectionResetError(errno.ECONNRESET, fault.detail) from None
-        except BaseException:
+        except BaseException:  # whatever ends it, what was used is recorded; it goes up again
             self._end()
             raise
         return piece.replace(self._secret, headers.MASK.encode())

@@ -37,7 +37,7 @@ class Remembered:
                 self._answers.clear()
                 self._said, self._until = said, time.monotonic() + KEPT_S
             if question in self._answers:
-                return self._answers[question]  # type: ignore[return-value]
+                return self._answers[question]  # type: ignore[return-value]  # what `ask` returned before
         answer = ask()
         if worth(answer):
             with self._lock:

@@ -13,7 +13,7 @@ from pilothouse_gateway.settings import KEEP_CONTENT
 
 FORGOTTEN_AT_ONCE = 500  # rows a transaction deletes: each may hold half a megabyte
 
-_TABLE: Table = GatewayContent.__table__  # type: ignore[assignment]
+_TABLE: Table = GatewayContent.__table__
 
 
 def keep(calls: Sequence[Call]) -> None:

@@ -6,10 +6,10 @@ So a notice exists exactly if its event does, and ten thousand equal failures co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import bindparam, select
 
 from pilothouse.sdk import Bulk, Event, Notice, NotificationCategory, db, enqueue, new_id, now
 from pilothouse_notifications import categories
@@ -38,7 +38,7 @@ def take(events: Sequence[Event]) -> None:
     """Write notices of the events of one transaction, and wake who tells people of them."""
     rows = _rows(_folded(_composed(events)))
     if rows:
-        table = cast("Table", StoredNotice.__table__)
+        table = StoredNotice.__table__
         Bulk(table, COLUMNS, ignore_conflicts=True).insert(db.session().connection(), rows)
         enqueue(FAN_OUT, {}, key=FAN_OUT)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import Update, delete, or_, select, update
 
-from pilothouse.sdk import DAY, Invalid, after_commit, db, now, runtime, unit_of_work
+from pilothouse.sdk import DAY, Invalid, after_commit, count_changed, db, now, runtime, unit_of_work
 from pilothouse_notifications import categories, preferences, queries
 from pilothouse_notifications.models import DONE, FOLDED, Notification, StoredNotice
 from pilothouse_notifications.telling import topic_of
@@ -80,12 +80,12 @@ def _still_wanted(user_id: str, name: str) -> bool:
     return category is not None and preferences.of_person(user_id).wants(category, "in_app")
 
 
-def _changed(user_id: str, statement: object) -> int:
-    with unit_of_work() as session:
-        result = session.execute(statement, execution_options=UNSYNCHRONISED)  # type: ignore[call-overload]
+def _changed(user_id: str, statement: Update) -> int:
+    with unit_of_work():
+        count = count_changed(statement.execution_options(**UNSYNCHRONISED))
         changes = runtime().changes
         after_commit(lambda: changes.bump(topic_of(user_id)))
-    return int(result.rowcount)
+    return count
 
 
 def purge(days: int) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, select, update
+from sqlalchemy import Row, select, update
 
 from pilothouse.sdk import HOUR, MINUTE, Bulk, NotificationCategory, User, after_commit, db, new_id, now, runtime, unit_of_work
 from pilothouse_notifications import categories, preferences
@@ -75,7 +75,7 @@ def _fold_waiting() -> bool:
             leader[1] += row.count
             if leader[0] != row.id:
                 followers.append((FOLDED, leader[0], row.id))
-        table = cast("Table", StoredNotice.__table__)
+        table = StoredNotice.__table__
         connection = session.connection()
         Bulk(table, ("state", "folded_into", "id")).update(connection, followers)
         going = [(TELLING, count, notice_id) for notice_id, count in leaders.values()]
@@ -150,9 +150,9 @@ def _tell(telling: _Telling, people: list[str]) -> int:
     copies = {person: new_id() for person in in_app if person not in folded}
     rows = [(copy, notice_id, person, group, count, at) for person, copy in copies.items()]
     connection = db.session().connection()
-    Bulk(cast("Table", Notification.__table__), PLACES, ignore_conflicts=True).insert(connection, rows)
+    Bulk(Notification.__table__, PLACES, ignore_conflicts=True).insert(connection, rows)
     ways = _mails(telling, people, choices, copies) + _muted(telling, choices)
-    Bulk(cast("Table", Delivery.__table__), WAYS).insert(connection, ways)
+    Bulk(Delivery.__table__, WAYS).insert(connection, ways)
     if any(way[9] is not None for way in ways):
         wake(MAIL)
     _changed([*copies, *folded])
@@ -231,7 +231,7 @@ def _log_in_app(telling: _Telling) -> None:
     status = FOLDED if telling.earlier else SENT
     words = f"In the console of {notice.told} member{'' if notice.told == 1 else 's'}."
     way = _way(notice, IN_APP, None, None, status=status, error=None if notice.told else words, due_at=None)
-    Bulk(cast("Table", Delivery.__table__), WAYS).insert(db.session().connection(), [way])
+    Bulk(Delivery.__table__, WAYS).insert(db.session().connection(), [way])
 
 
 def _tell_channels(telling: _Telling) -> None:
@@ -249,7 +249,7 @@ def _tell_channels(telling: _Telling) -> None:
             if last is not None:
                 due_at, waits = last.created_at + CHANNEL_WINDOW, "Equal ones are gathered for five minutes."
             rows = [_way(notice, channel.id, None, None, status=HELD, error=waits, due_at=due_at)]
-        Bulk(cast("Table", Delivery.__table__), WAYS).insert(session.connection(), rows)
+        Bulk(Delivery.__table__, WAYS).insert(session.connection(), rows)
         wake(channel.id)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, render_template
 
-from pilothouse.sdk import PUBLIC, find_member, unit_of_work
+from pilothouse.sdk import PUBLIC, find_member, needs, unit_of_work
 from pilothouse_notifications import categories, mails, preferences
 
 
@@ -19,10 +19,10 @@ def blueprint() -> Blueprint:
 
 
 def _open_to_all(handler: Any) -> Any:
+    @needs(PUBLIC)
     def view(text: str) -> Any:
         return handler(text)
 
-    view.permission = PUBLIC  # type: ignore[attr-defined]
     view.checks_origin_itself = True  # type: ignore[attr-defined]  # the pass in the link is the proof; mail programs have no more
     return view
 

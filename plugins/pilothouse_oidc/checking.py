@@ -50,7 +50,7 @@ def _checked(description: Mapping[str, Any], wanted: Options, tokens: Mapping[st
     from joserfc.jwk import KeySet
 
     try:
-        key_set = KeySet.import_key_set(provider.keys(description))  # type: ignore[arg-type]
+        key_set = KeySet.import_key_set(provider.keys(description))  # type: ignore[arg-type]  # it checks what it is given
         token = jwt.decode(str(tokens.get("id_token") or ""), key_set, algorithms=ALGORITHMS)
         demanded = {"iss": description["issuer"], "aud": wanted.client_id}
         options = {name: {"essential": True, "value": value} for name, value in demanded.items()}

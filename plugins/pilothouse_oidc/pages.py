@@ -24,6 +24,7 @@ from pilothouse.sdk import (
     RateLimit,
     enter,
     local_path,
+    needs,
     now,
     refuse,
     runtime,
@@ -46,13 +47,13 @@ def blueprint() -> Blueprint:
 
 
 def _open_to_all(handler: Callable[[], Any]) -> Any:
+    @needs(PUBLIC)
     def view() -> Any:
         runtime().limiter.hit("oidc", request.remote_addr or "", TRIES)
         response = handler()
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    view.permission = PUBLIC  # type: ignore[attr-defined]
     return view
 
 

@@ -143,7 +143,10 @@ class _Metric(msgspec.Struct, rename="camel"):
 
 @functools.cache
 def _request(groups: str, parts: str, items: str, item: Any) -> Any:
-    """Return the type of a request: lists of lists of items under the names that the signal has for them."""
+    """Return the type of a request: lists of lists of items under the names that the signal has for them.
+
+    The type checker knows no types that are made while running; msgspec does.
+    """
     listed = msgspec.field(name=items, default=None)
     part = msgspec.defstruct("Part", [("scope", _Scope | None, None), ("items", list[item] | None, listed)])
     parted = msgspec.field(name=parts, default=None)

@@ -21,8 +21,8 @@ FORGOTTEN_AT_ONCE = 2_000  # rows a transaction deletes: it holds the writers' l
 Key = tuple[str, str]  # a trace and an observation of it
 Body = dict[str, Any]
 
-_TABLE: Table = Observation.__table__  # type: ignore[assignment]
-_SERIES: Table = Series.__table__  # type: ignore[assignment]
+_TABLE: Table = Observation.__table__
+_SERIES: Table = Series.__table__
 _INSERT = Bulk(_TABLE, ("trace_id", "id", "body", "at"), ignore_conflicts=True)
 _KEEP = Bulk(
     _SERIES, ("id", "state", "at"), on_conflict="(id) DO UPDATE SET state = excluded.state, at = excluded.at",
@@ -44,9 +44,7 @@ def remember(told: Mapping[Key, Body]) -> dict[Key, Body]:
         for trace_id, observation in sorted(changed.keys() & known.keys()):
             connection.execute(delete(_TABLE).where(_TABLE.c.trace_id == trace_id, _TABLE.c.id == observation))
         at = now()
-        _INSERT.insert(
-            connection, [(*key, msgspec.json.encode(body).decode(), at) for key, body in sorted(changed.items())]
-        )
+        _INSERT.insert(connection, [(*key, msgspec.json.encode(body).decode(), at) for key, body in sorted(changed.items())])
     return united
 
 

@@ -20,8 +20,8 @@ MOST_KNOWN = 4_096
 
 Key = tuple[int, str, str, str]  # day, token, client, version
 Reason = tuple[Key, tuple[str, str]]  # and field, message
-_DAYS: Table = SourceDay.__table__  # type: ignore[assignment]
-_REFUSALS: Table = SourceRefusal.__table__  # type: ignore[assignment]
+_DAYS: Table = SourceDay.__table__
+_REFUSALS: Table = SourceRefusal.__table__
 _SUMS = ("requests", "accepted", "duplicates", "rejected")
 _KEY = ("day", "token_id", "client", "version")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, render_template, request
 
-from pilothouse.sdk import PUBLIC, Invalid, check_origin, enter, refuse
+from pilothouse.sdk import PUBLIC, Invalid, check_origin, enter, needs, refuse
 from pilothouse_team import invites
 from pilothouse_team.models import Invite
 from pilothouse_team.permissions import SENTENCES
@@ -26,10 +26,10 @@ def blueprint() -> Blueprint:
 
 
 def _open_to_all(handler: Any) -> Any:
+    @needs(PUBLIC)
     def view(token: str) -> Any:
         return handler(token)
 
-    view.permission = PUBLIC  # type: ignore[attr-defined]
     view.checks_origin_itself = True  # type: ignore[attr-defined]  # the secret is in the link, no session is used
     return view
 

@@ -28,6 +28,7 @@ from pilothouse.sdk import (
     check_may_manage,
     checked_name,
     checksum_ok,
+    count_changed,
     db,
     enqueue,
     find_user,
@@ -246,8 +247,7 @@ def _win(row: Invite) -> bool:
         Invite.id == row.id, Invite.token_hash.is_not_distinct_from(row.token_hash), Invite.accepted_at.is_(None),
         Invite.expires_at > now(),
     )  # fmt: skip
-    won = db.session.execute(statement.values(accepted_at=now()).execution_options(synchronize_session=False))
-    return bool(won.rowcount)  # type: ignore[attr-defined]
+    return bool(count_changed(statement.values(accepted_at=now()).execution_options(synchronize_session=False)))
 
 
 def _find(token: str) -> Invite | None:

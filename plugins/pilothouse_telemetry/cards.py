@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, cast
 
 from pilothouse.sdk import Chart, Series, Sum, Values, declared, formats
 from pilothouse_telemetry.counting import COUNT
 from pilothouse_telemetry.queries import ENDED, FAILURES, share
 from pilothouse_telemetry.scope import Answer, Reading, Scope, with_query
-from pilothouse_telemetry.trends import figure
+from pilothouse_telemetry.trends import figure, find_measure
 
 RUNS, DURATION = "executions.count", "executions.duration_ms"
 SPEND, PROMPT, COMPLETION = "tokens.cost_usd", "tokens.prompt", "tokens.completion"  # PROMPT's count is that of all calls
@@ -164,7 +165,7 @@ def _enough(runs: _Runs | None, before: _Runs | None) -> bool:
 def _duration_parts(answer: Answer, before: Answer | None, *, enough: bool) -> _Part:
     p50, p95 = _percentiles(answer, "p50"), _percentiles(answer, "p95")
     p95_before = None if before is None else _percentiles(before, "p95")
-    median, whole = (_percentiles([_merged(answer)], stat)[0] for stat in ("p50", "p95"))
+    median, whole = _percentiles([_merged(answer)], "p50")[0], _percentiles([_merged(answer)], "p95")[0]
     whole_before = None if before is None else _percentiles([_merged(before)], "p95")[0]
     words = f"Median {formats.duration(median)}, 95th percentile {formats.duration(whole)}"
     series = [Series("p50", p50, tone="c2"), Series("p95", p95), *_dash(p95_before, "p95 before")]
@@ -207,9 +208,9 @@ def _dash(values: Sequence[float | None] | None, name: str = "Before") -> list[S
     return [Series(name, values, "dash")] if values is not None and any(values) else []
 
 
-def _percentiles(answer: Answer, stat: str) -> list[float | None]:
-    measure = declared(DURATION)
-    return [figure(measure, bucket.get(()), stat) for bucket in answer]  # type: ignore[arg-type,misc]
+def _percentiles(answer: Answer, stat: Literal["p50", "p95"]) -> list[float | None]:
+    measure = find_measure(DURATION)
+    return [cast("float | None", figure(measure, bucket.get(()), stat)) for bucket in answer]
 
 
 def _observed(answer: Answer | None) -> int:

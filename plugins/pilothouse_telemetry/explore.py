@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pilothouse.sdk import NANO, OTHER, Chart, Measure, Series, declared, qs
 from pilothouse_telemetry.cards import RUNS
@@ -69,8 +69,8 @@ def _title(measure: Measure, by: str | None, stat: Stat) -> str:
 def _series(measure: Measure, lines: Sequence[Line], before: Sequence[Line] | None, *, by: str | None) -> list[Series]:
     if by is not None:
         return _coloured(measure, lines)
-    kind = "line" if measure.kind == "distribution" else "area"
-    series = [Series(measure.title, _numbers(measure, lines[0].values), kind)]  # type: ignore[arg-type]
+    kind: Literal["line", "area"] = "line" if measure.kind == "distribution" else "area"
+    series = [Series(measure.title, _numbers(measure, lines[0].values), kind)]
     return series if before is None else [*series, Series("Before", _numbers(measure, before[0].values), "dash")]
 
 

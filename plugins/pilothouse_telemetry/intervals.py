@@ -44,7 +44,7 @@ def read_interval(name: str | None, period: Period) -> Interval:
     if name in STEPS:
         interval = Interval(name, STEPS[name], "step")
     elif name in CALENDAR:
-        interval = Interval(name, CALENDAR[name], name)  # type: ignore[arg-type]
+        interval = Interval(name, CALENDAR[name], name)  # type: ignore[arg-type]  # its unit is its name
     else:
         raise Invalid.field("interval", f"must be one of {', '.join((*STEPS, *CALENDAR))}")
     if period.length / interval.step > MOST_POINTS:

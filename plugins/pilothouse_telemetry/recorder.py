@@ -13,10 +13,10 @@ from pilothouse.sdk import Batch, Bulk, Recorded, json_text, known_ids
 from pilothouse_telemetry import counting
 from pilothouse_telemetry.models import ChartMark, EventUser, EventUserWeek, TelemetryEvent, week_of
 
-EVENTS: Table = TelemetryEvent.__table__  # type: ignore[assignment]
-USERS: Table = EventUser.__table__  # type: ignore[assignment]
-USER_WEEKS: Table = EventUserWeek.__table__  # type: ignore[assignment]
-MARKS: Table = ChartMark.__table__  # type: ignore[assignment]
+EVENTS: Table = TelemetryEvent.__table__
+USERS: Table = EventUser.__table__
+USER_WEEKS: Table = EventUserWeek.__table__
+MARKS: Table = ChartMark.__table__
 COLUMNS = tuple(column.name for column in EVENTS.columns)
 
 _INSERT = Bulk(EVENTS, COLUMNS)

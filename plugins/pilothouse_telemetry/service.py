@@ -11,7 +11,7 @@ from pilothouse_telemetry.models import ChartMark, EventUserWeek, TelemetryEvent
 
 LONGEST_TEXT = 200
 
-MARKS: Table = ChartMark.__table__  # type: ignore[assignment]
+MARKS: Table = ChartMark.__table__
 
 
 def says_something(event: type[Event]) -> bool:

@@ -12,7 +12,7 @@ from pilothouse_tokens.models import TokenUsageRow
 
 WORKFLOW, AGENT = 1, 2  # bits of `inherits`
 
-_USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
+_USAGE: Table = TokenUsageRow.__table__
 _ALL = tuple(column.name for column in _USAGE.columns)
 
 

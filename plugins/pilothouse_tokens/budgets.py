@@ -46,7 +46,7 @@ HELD = 15 * MINUTE  # how long money stays aside for a call of which nothing is 
 SETTLED = 10 * MINUTE  # how long a settled call waits for its usage, which a worker may record later
 TOPIC = "tokens"
 
-_WARNINGS: Table = BudgetWarning.__table__  # type: ignore[assignment]
+_WARNINGS: Table = BudgetWarning.__table__
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pilothouse_tokens.models import TokenUsageRow
 
 Row = dict[str, Any]
 
-USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
+USAGE: Table = TokenUsageRow.__table__
 _ALL = tuple(column.name for column in USAGE.columns)
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 _COMPLETED = (

@@ -24,8 +24,8 @@ from pilothouse_tokens.models import TokenSum, TokenUsageRow
 Row = dict[str, Any]
 Place = tuple[str, str]  # an execution and one of its steps
 
-_USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
-_SUMS: Table = TokenSum.__table__  # type: ignore[assignment]
+_USAGE: Table = TokenUsageRow.__table__
+_SUMS: Table = TokenSum.__table__
 _ALL = tuple(column.name for column in _USAGE.columns)
 _INSERT = Bulk(_SUMS, ("execution_id", "step_id"), ignore_conflicts=True)
 

@@ -32,7 +32,7 @@ OWN = "own"  # the source of a price that a person set
 PRICES_FILE = "PILOTHOUSE_PRICES_FILE"
 MOST_COST = 1_000_000 * NANO  # of one call: beyond it a price or a count is wrong, and sums could leave 64 bits
 
-_PRICES: Table = TokenPrice.__table__  # type: ignore[assignment]
+_PRICES: Table = TokenPrice.__table__
 _OWN_COLUMNS = ("id", "lookup", "provider", "valid_from", "rates")
 
 

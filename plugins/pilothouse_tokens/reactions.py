@@ -8,7 +8,7 @@ from pilothouse.sdk import db, insert_ignore
 from pilothouse_executions.events import Failed
 from pilothouse_tokens.models import FailedExecution
 
-_FAILED: Table = FailedExecution.__table__  # type: ignore[assignment]
+_FAILED: Table = FailedExecution.__table__
 
 
 def note_failure(event: Failed) -> None:

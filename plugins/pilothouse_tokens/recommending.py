@@ -43,7 +43,7 @@ GROUP = ("workflow", "model", "provider")
 
 Group = dict[Any, Any]
 
-_TABLE: Table = Recommendation.__table__  # type: ignore[assignment]
+_TABLE: Table = Recommendation.__table__
 _RECENT = "token_usage u WHERE u.seq > :low AND u.at >= :since AND u.counted AND u.execution_id IS NOT NULL"
 _SUMS = (
     "COUNT(*) AS calls, COUNT(DISTINCT u.execution_id) AS executions, SUM(u.prompt_tokens) AS prompt_tokens, "

@@ -17,8 +17,8 @@ from pilothouse_tokens.events import Unpriced
 from pilothouse_tokens.models import BudgetReservation, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.pricing import MOST_COST
 
-USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
-_UNPRICED: Table = UnpricedModel.__table__  # type: ignore[assignment]
+USAGE: Table = TokenUsageRow.__table__
+_UNPRICED: Table = UnpricedModel.__table__
 COLUMNS = tuple(column.name for column in USAGE.columns if column.name != "seq")
 MOST_TOKENS = 10**10  # of one call; no model takes a thousandth of it, and sums of more could leave 64 bits
 
@@ -94,7 +94,7 @@ def _unpriced(row: Mapping[str, Any]) -> Row:
 
 def _close_reservations(connection: Connection, ids: list[str]) -> None:
     """Give back what was set aside for calls whose usage is recorded: from here on the roll-ups count it."""
-    if ids and known_ids(connection, BudgetReservation.__table__, ids):  # type: ignore[arg-type]
+    if ids and known_ids(connection, BudgetReservation.__table__, ids):
         connection.execute(delete(BudgetReservation).where(BudgetReservation.id.in_(ids)))
 
 

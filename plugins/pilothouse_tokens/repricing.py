@@ -36,7 +36,7 @@ WINDOW = 10_000  # numbers a transaction looks at: it holds the writers' lock fo
 STEPS = 500  # transactions a job makes before it hands over to the next one
 EVENT_ROWS = 200  # executions in one event
 
-_USAGE: Table = TokenUsageRow.__table__  # type: ignore[assignment]
+_USAGE: Table = TokenUsageRow.__table__
 
 
 def start(model: str | None, since: int, principal: Principal | None = None) -> Repricing:
@@ -158,7 +158,5 @@ def _finish(run: Repricing) -> None:
     run.finished_at = now()
     waiting = exists().where(TokenUsageRow.model == UnpricedModel.model, TokenUsageRow.cost_nano.is_(None))
     db.session().execute(delete(UnpricedModel).where(~waiting).execution_options(synchronize_session=False))
-    publish(
-        Repriced(model=run.model, examined=run.examined, changed=run.changed, difference_nano=run.difference_nano)
-    )
+    publish(Repriced(model=run.model, examined=run.examined, changed=run.changed, difference_nano=run.difference_nano))
     after_commit(lambda: runtime().changes.bump("tokens", "executions"))

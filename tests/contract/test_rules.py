@@ -146,7 +146,7 @@ for name in sys.argv[1:]:
     if os.fork() == 0:
         try:
             importlib.import_module(name)
-        except BaseException as fault:
+        except BaseException as fault:  # an import may raise anything, SystemExit too
             print(f"{name}: {type(fault).__name__}: {fault}", flush=True)
         os._exit(0)
     os.wait()

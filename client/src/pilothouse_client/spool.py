@@ -12,7 +12,7 @@ from pilothouse_client.ids import IdSource
 try:
     import fcntl
 except ImportError:  # Windows: two processes may send a file twice there, which the server tells by its ids
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module that is not there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from sqlalchemy import delete, or_, select, update
 
 from pilothouse import clock
 from pilothouse.crypto import checksum_ok, hash_token, make_token
-from pilothouse.db import db, unit_of_work
+from pilothouse.db import count_changed, db, unit_of_work
 from pilothouse.identity.codes import TRIES, hash_code, new_code
 from pilothouse.identity.models import MagicLink, User
 from pilothouse.identity.sessions import open_session
@@ -88,7 +88,11 @@ def address_of(token: str) -> str:
 def _add(user: User | None, email: str) -> MagicLink:
     at = clock.now()
     link = MagicLink(
-        id=clock.new_id(), user_id=user.id if user else None, email=email, expires_at=at + LIFETIME, created_at=at,
+        id=clock.new_id(),
+        user_id=user.id if user else None,
+        email=email,
+        expires_at=at + LIFETIME,
+        created_at=at,
         code_tries=0,
     )
     db.session.add(link)
@@ -141,13 +145,13 @@ def redeem(token: str, visitor: Visitor, code: str = "") -> Redeemed:
 
 def _sign_in(link: MagicLink, visitor: Visitor) -> Redeemed:
     at = clock.now()
-    won = db.session.execute(
+    won = count_changed(
         update(MagicLink)
         .where(MagicLink.id == link.id, MagicLink.used_at.is_(None), MagicLink.expires_at > at)
         .values(used_at=at)
         .execution_options(synchronize_session=False)
     )
-    if not won.rowcount:  # type: ignore[attr-defined]
+    if not won:
         return Redeemed("used", email=link.email)
     user = db.session.get(User, link.user_id, populate_existing=True) if link.user_id else None
     if user is None or user.status != "active":
@@ -158,13 +162,13 @@ def _sign_in(link: MagicLink, visitor: Visitor) -> Redeemed:
 
 def _code_is_right(link: MagicLink, code: str) -> bool:
     # the try is counted before the code is compared, in one statement: parallel guesses get no sixth one
-    counted = db.session.execute(
+    counted = count_changed(
         update(MagicLink)
         .where(MagicLink.id == link.id, MagicLink.code_tries < TRIES)
         .values(code_tries=MagicLink.code_tries + 1)
         .execution_options(synchronize_session=False)
     )
-    return bool(counted.rowcount) and link.code_hash == hash_code(code, link.id, runtime().settings.secret_key)  # type: ignore[attr-defined]
+    return bool(counted) and link.code_hash == hash_code(code, link.id, runtime().settings.secret_key)
 
 
 def _find(token: str) -> MagicLink | None:

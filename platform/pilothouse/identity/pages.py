@@ -28,6 +28,7 @@ from pilothouse.identity.users import any_user
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.web.api import read_json
+from pilothouse.web.console_base import needs
 from pilothouse.web.csrf import check_origin
 
 MINUTE = 60_000
@@ -54,10 +55,10 @@ def blueprint() -> Blueprint:
 
 
 def _add(bp: Blueprint, path: str, view: Callable[..., Any], method: str) -> None:
+    @needs(PUBLIC)
     def open_to_all(**arguments: Any) -> Any:
         return view(**arguments)
 
-    open_to_all.permission = PUBLIC  # type: ignore[attr-defined]
     bp.add_url_rule(path, view.__name__, open_to_all, methods=[method])
 
 
@@ -156,5 +157,5 @@ def leave() -> Any:
     with unit_of_work():
         sign_out(session_cookie(request))
     response = redirect(url_for("signin.login"), HTTPStatus.SEE_OTHER)
-    clear_session(response)  # type: ignore[arg-type]
+    clear_session(response)  # type: ignore[arg-type]  # werkzeug types what it makes as its own class
     return response

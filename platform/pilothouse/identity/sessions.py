@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from pilothouse import audit, clock
 from pilothouse.access import Principal, Role
 from pilothouse.crypto import hash_token, make_token
-from pilothouse.db import db
+from pilothouse.db import count_changed, db
 from pilothouse.errors import NotFound
 from pilothouse.identity.changes import identity_changed
 from pilothouse.identity.models import LoginSession, User
@@ -92,7 +92,7 @@ def sessions_of(user_id: str) -> list[LoginSession]:
 def end_session(session_id: str, user_id: str) -> None:
     """End one of the user's own sessions. Raises NotFound for another's as for one that is not there."""
     statement = delete(LoginSession).where(LoginSession.id == session_id, LoginSession.user_id == user_id)
-    if not db.session.execute(statement).rowcount:  # type: ignore[attr-defined]
+    if not count_changed(statement):
         raise NotFound("There is no such session, or it is over.")
     audit.record("identity.session_ended", session_id)
     identity_changed()
@@ -116,7 +116,7 @@ def end_sessions_of(user_id: str) -> None:
 def end_other_sessions(user_id: str, keep: str) -> int:
     """End a user's sessions but the one with the id `keep`; returns how many ended."""
     statement = delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.id != keep)
-    ended = int(db.session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    ended = count_changed(statement)
     if ended:
         audit.record("identity.other_sessions_ended", user_id, detail={"ended": ended})
         identity_changed()

@@ -110,7 +110,7 @@ def name_of(plugin: str, kind: str, item: Any) -> str:
     """Return the name by which a contribution must be unique. Raises PluginError where it has none."""
     try:
         name = tag_of(item) if kind == "signals" else item.name() if kind == "events" else item.name
-    except Exception as fault:
+    except Exception as fault:  # `item` is whatever a plugin returned; asking its name runs its code
         raise PluginError(plugin, f"pilothouse_{kind}: {item!r:.80} has no name: {fault}") from fault
     if not isinstance(name, str) or not name:
         raise PluginError(plugin, f"pilothouse_{kind}: the name of {item!r:.80} must be text")

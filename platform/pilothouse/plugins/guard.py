@@ -73,7 +73,7 @@ class Guard:
             result = function()
         except answers:
             raise
-        except Exception as fault:
+        except Exception as fault:  # whatever a plugin raises is its own failure
             self.note(plugin, what, fault)
             raise PluginFailed(f"{plugin}: {what} failed") from fault
         if seen is not None:
@@ -92,9 +92,7 @@ class Guard:
                 seen.resting_until = seen.last_at + REST
             if seen.in_a_row == TRIES:  # not at each further try: it is told of once until it has worked again
                 self.rested.append(Rested(plugin, what, seen.last_reason))
-        logs.get("plugins").error(
-            "plugin_failed", plugin=plugin, what=what, reason=seen.last_reason, where=where(fault)
-        )
+        logs.get("plugins").error("plugin_failed", plugin=plugin, what=what, reason=seen.last_reason, where=where(fault))
 
     def take_rested(self) -> list[Rested]:
         """Return what began to rest since the last time."""

@@ -223,7 +223,7 @@ def _call(name: str, module: object, hook: str, manager: pluggy.PluginManager) -
         if implementation.plugin is module:
             try:
                 return implementation.function()
-            except Exception as fault:
+            except Exception as fault:  # a hook is code of a plugin, which may raise anything
                 raise PluginError(name, f"{PREFIX}{hook} raised {type(fault).__name__}: {fault}") from fault
     return None
 

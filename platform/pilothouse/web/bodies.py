@@ -77,7 +77,7 @@ def _deflate(stream: IO[bytes], limit: int) -> Iterator[bytes]:
     """HTTP's deflate is zlib (RFC 9110), but some clients send it raw: zlib's header tells (RFC 1950, section 2.2)."""
     first = stream.read(BLOCK)
     raw = len(first) < 2 or first[0] & 0x0F != zlib.DEFLATED or int.from_bytes(first[:2]) % 31  # noqa: PLR2004 - see the RFC
-    yield from _zlib(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)(_Rejoined(first, stream), limit)  # type: ignore[arg-type]
+    yield from _zlib(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)(_Rejoined(first, stream), limit)  # type: ignore[arg-type]  # `read` is all that is asked
 
 
 class _Rejoined:

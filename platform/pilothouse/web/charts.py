@@ -23,8 +23,20 @@ HEIGHT = 200
 LABELS = 8  # time labels at most
 LADDER = (1, 2, 2.5, 5, 10)
 TIME_STEPS = (
-    clock.MINUTE, 5 * clock.MINUTE, 15 * clock.MINUTE, 30 * clock.MINUTE, clock.HOUR, 2 * clock.HOUR, 3 * clock.HOUR,
-    6 * clock.HOUR, 12 * clock.HOUR, clock.DAY, 2 * clock.DAY, 7 * clock.DAY, 14 * clock.DAY, 28 * clock.DAY,
+    clock.MINUTE,
+    5 * clock.MINUTE,
+    15 * clock.MINUTE,
+    30 * clock.MINUTE,
+    clock.HOUR,
+    2 * clock.HOUR,
+    3 * clock.HOUR,
+    6 * clock.HOUR,
+    12 * clock.HOUR,
+    clock.DAY,
+    2 * clock.DAY,
+    7 * clock.DAY,
+    14 * clock.DAY,
+    28 * clock.DAY,
     84 * clock.DAY,
 )
 UNITS = {"money": NANO, "percent": 1}
@@ -134,9 +146,7 @@ def chart(spec: Chart) -> Markup:
     ticks = duration_ticks(top) if spec.fmt == "duration" else nice_ticks(top)
     bars = any(one.kind == "bar" for one in spec.series)
     places = [_place(index, len(spec.at), bars=bars) for index in range(len(spec.at))]
-    lines = Markup("").join(
-        Markup('<path class="grid" d="M0 {0}H1000"/>').format(_height(tick, ticks[-1])) for tick in ticks
-    )
+    lines = Markup("").join(Markup('<path class="grid" d="M0 {0}H1000"/>').format(_height(tick, ticks[-1])) for tick in ticks)
     drawn = Markup("").join(_draw(one, places, ticks[-1], open_end=spec.open_end) for one in spec.series)
     return Markup(
         '<svg class="y" height="{h}" aria-hidden="true">{y}</svg>'
@@ -144,8 +154,13 @@ def chart(spec: Chart) -> Markup:
         ' aria-label="{label}" data-plot="{data}"{zoom}>{lines}{drawn}</svg>'
         '<svg class="x" aria-hidden="true">{x}</svg>'
     ).format(
-        h=HEIGHT, y=_y_labels(ticks, spec.fmt), x=_x_labels(spec.at, places, zone), lines=lines,
-        drawn=drawn + _marks(spec, places), label=f"{spec.title}. Arrow keys read the values.", data=_plot_data(places),
+        h=HEIGHT,
+        y=_y_labels(ticks, spec.fmt),
+        x=_x_labels(spec.at, places, zone),
+        lines=lines,
+        drawn=drawn + _marks(spec, places),
+        label=f"{spec.title}. Arrow keys read the values.",
+        data=_plot_data(places),
         zoom=Markup(' data-zoom="{}" data-at="{}"').format(spec.zoom, _edges(spec.at)) if spec.zoom else "",
     )
 
@@ -193,7 +208,7 @@ def _draw(one: Series, places: Sequence[float], top: float, *, open_end: bool) -
     points = [None if value is None else (x, _height(value, top)) for x, value in zip(places, one.values, strict=False)]
     if one.kind == "dash":
         return Markup('<path class="dash" d="{}"/>').format(_path(points))
-    solid, tail = (points[:-1], points[-2:]) if open_end and len(points) > 2 else (points, [])  # noqa: PLR2004
+    solid, tail = (points[:-1], points[-2:]) if open_end and len(points) > 2 else (points, [])  # noqa: PLR2004 - a line and its tail
     drawn = Markup('<path class="line {}" d="{}"/>').format(one.tone, _path(solid))
     if any(tail):
         drawn += Markup('<path class="line open {}" d="{}"/>').format(one.tone, _path(tail))
@@ -236,9 +251,11 @@ def _bars(one: Series, places: Sequence[float], top: float, *, open_end: bool) -
         if value:
             y = _height(value + floor, top)
             unfinished = " open" if open_end and index == len(places) - 1 else ""
-            drawn.append(Markup('<rect class="bar {}{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}"/>').format(
-                one.tone, unfinished, round(x - width / 2, 1), y, round(width, 1), round(_height(floor, top) - y, 1)
-            ))
+            drawn.append(
+                Markup('<rect class="bar {}{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}"/>').format(
+                    one.tone, unfinished, round(x - width / 2, 1), y, round(width, 1), round(_height(floor, top) - y, 1)
+                )
+            )
     return Markup("").join(drawn)
 
 
@@ -257,7 +274,9 @@ def _x_labels(at: Sequence[int], places: Sequence[float], zone: tzinfo) -> Marku
         if share > 97 or share - last < 9:  # noqa: PLR2004 - percent: a label would touch its neighbour or the edge
             continue
         last = share
-        labels.append(Markup('<text class="{}" x="{:.2f}%" y="18" text-anchor="middle">{}</text>').format(
-            "odd" if index % 2 else "", max(share, 2.5), time_label(moment, span, zone)
-        ))
+        labels.append(
+            Markup('<text class="{}" x="{:.2f}%" y="18" text-anchor="middle">{}</text>').format(
+                "odd" if index % 2 else "", max(share, 2.5), time_label(moment, span, zone)
+            )
+        )
     return Markup("").join(labels)

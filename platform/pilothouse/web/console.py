@@ -61,8 +61,9 @@ class ConsoleAdmin(Admin):
         self.navigation = navigation
         self.files = files
         theme = Theme(folder="pilothouse", base_template="ph/base.html")
-        super().__init__(app, name="Pilothouse", url="/", index_view=ConsoleIndex(navigation), theme=theme,
-                         static_url_path=NO_STATIC)
+        super().__init__(
+            app, name="Pilothouse", url="/", index_view=ConsoleIndex(navigation), theme=theme, static_url_path=NO_STATIC
+        )
 
     def add_view(self, view: BaseView) -> None:
         """Add a page, and let each of its routes state its permission where `mounting.permission_of` looks."""
@@ -75,10 +76,10 @@ class ConsoleAdmin(Admin):
 
 
 def _stating(view: Any, permission: str) -> Any:
+    @needs(permission)
     def route(**arguments: Any) -> Any:
         return view(**arguments)
 
-    route.permission = permission  # type: ignore[attr-defined]
     return route
 
 

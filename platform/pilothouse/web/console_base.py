@@ -38,10 +38,10 @@ def expose(path: str = "/", methods: tuple[str, ...] = ("GET",)) -> Callable[[F]
 
 
 def needs(permission: str) -> Callable[[F], F]:
-    """Say that a handler needs another permission than its page; stands below `@expose`."""
+    """Say which permission a route needs: below `@expose` another one than its page, on a plain view function its own."""
 
     def state(handler: F) -> F:
-        handler.permission = permission  # type: ignore[attr-defined]
+        handler.permission = permission  # type: ignore[attr-defined]  # where `mounting.permission_of` looks
         return handler
 
     return state
@@ -93,10 +93,9 @@ class ConsoleMixin:
             return handler(self, *args, **kwargs)
         except (PilothouseError, HTTPException):
             raise
-        except Exception as fault:
+        except Exception as fault:  # a plugin's page may fail in any way; it must stay that page's own failure
             if self.plugin == CORE or explain(fault) is not None:
                 raise
-            # A plugin's page may fail in any way; it must stay that page's own failure.
             return self._failed(getattr(handler, "__name__", "page"), fault)
 
     def _failed(self, handler: str, fault: Exception) -> Response:

@@ -145,15 +145,21 @@ class ConsoleModelView(ConsoleMixin, ModelView):
         """Read the address. Sorting is by a column's name, so that links outlive a change of columns."""
         arguments = request.args
         return ViewArgs(
-            sort=arguments.get("sort"), sort_desc=1 if arguments.get("desc") else 0, search=arguments.get("search"),
+            sort=arguments.get("sort"),
+            sort_desc=1 if arguments.get("desc") else 0,
+            search=arguments.get("search"),
             filters=self._get_list_filter_args(),
             extra_args={k: v for k, v in arguments.items() if k not in OWN_ARGUMENTS and not k.startswith("flt")},
         )
 
     def _get_list_url(self, view_args: ViewArgs, cursor: str | None = None) -> str:
         wanted = {
-            "sort": view_args.sort, "desc": 1 if view_args.sort and view_args.sort_desc else None,
-            "search": view_args.search, "cursor": cursor, **view_args.extra_args, **self._get_filters(view_args.filters),
+            "sort": view_args.sort,
+            "desc": 1 if view_args.sort and view_args.sort_desc else None,
+            "search": view_args.search,
+            "cursor": cursor,
+            **view_args.extra_args,
+            **self._get_filters(view_args.filters),
         }
         return str(self.get_url(".index_view", **wanted))
 
@@ -320,7 +326,7 @@ class ConsoleModelView(ConsoleMixin, ModelView):
                     after_commit(lambda: runtime().changes.bump(*self.topics))
         except PilothouseError:
             raise
-        except Exception as fault:
+        except Exception as fault:  # a plugin's own form and model code runs in there; what is not known goes up
             if not self.handle_view_exception(fault):
                 raise
             return None

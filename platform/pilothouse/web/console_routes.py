@@ -16,6 +16,7 @@ from pilothouse.errors import Invalid
 from pilothouse.identity.next_path import local_path
 from pilothouse.identity.principal import require
 from pilothouse.web import palette, saved_views
+from pilothouse.web.console_base import needs
 from pilothouse.web.live import done
 from pilothouse.web.prefs import CHOICES, remember
 
@@ -34,12 +35,12 @@ def init_routes(app: Flask) -> None:
 
 
 def _add(blueprint: Blueprint, method: str, path: str, handler: Callable[..., Any], permission: str) -> None:
+    @needs(permission)
     def route(**arguments: Any) -> Any:
         if permission != PUBLIC:
             require(permission)
         return handler(**arguments)
 
-    route.permission = permission  # type: ignore[attr-defined]
     blueprint.add_url_rule(path, handler.__name__, route, methods=[method])
 
 
@@ -62,8 +63,9 @@ def save_view() -> Response:
     """Save the filters of a page under a name."""
     principal, form = require("core.self.manage"), request.form
     with unit_of_work():
-        row = saved_views.save(principal, form.get("page", ""), form.get("name", ""), form.get("query", ""),
-                               shared=form.get("shared") == "1")
+        row = saved_views.save(
+            principal, form.get("page", ""), form.get("name", ""), form.get("query", ""), shared=form.get("shared") == "1"
+        )
     return done(f"Saved the view {row.name}", _back())
 
 

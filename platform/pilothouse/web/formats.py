@@ -92,7 +92,7 @@ def money(nano: float | None) -> str:
         return "$0"
     if dollars < 0.00005:  # noqa: PLR2004 - rounds to nothing at four decimals
         return f"{sign}<$0.0001"
-    return f"{sign}${dollars:,.2f}" if dollars >= 0.09995 else f"{sign}${dollars:.4f}"  # noqa: PLR2004
+    return f"{sign}${dollars:,.2f}" if dollars >= 0.09995 else f"{sign}${dollars:.4f}"  # noqa: PLR2004 - rounds to 10 cents
 
 
 def percent(share: float | None) -> str:
@@ -122,5 +122,10 @@ def initials(name: str) -> str:
 
 
 FORMATS = {
-    "duration": duration, "count": count, "compact": compact, "money": money, "percent": percent, "size": size,
+    "duration": duration,
+    "count": count,
+    "compact": compact,
+    "money": money,
+    "percent": percent,
+    "size": size,
 }

@@ -75,7 +75,7 @@ def _claim(session: Session, identity: str, request_hash: str) -> IdempotentAnsw
     empty = {"status": CLAIMED, "body": b"", "content_type": "", "created_at": now}
     claim = {"id": identity, "request_hash": request_hash, **empty}
     # whoever comes second waits here for the first one's commit: at BEGIN on SQLite, at the key on PostgreSQL
-    insert_ignore(session.connection(), IdempotentAnswer.__table__, [claim])  # type: ignore[arg-type]
+    insert_ignore(session.connection(), IdempotentAnswer.__table__, [claim])
     statement = select(IdempotentAnswer).where(IdempotentAnswer.id == identity).with_for_update()
     row = session.scalars(statement.execution_options(populate_existing=True)).one()
     if row.created_at <= now - KEPT:

@@ -11,7 +11,7 @@ import msgspec
 from flask import request
 
 from pilothouse.contract.contributions import Source
-from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS, Item
+from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS, Item, SignalReader
 from pilothouse.errors import UnsupportedMedia
 from pilothouse.identity.principal import require
 from pilothouse.ingest import Outcome
@@ -69,11 +69,12 @@ def ingest() -> IngestAnswer:
 
 
 def _read() -> tuple[list[Item], Outcome]:
-    body, reader = read_body(MOST_BYTES), runtime().reader
+    body = read_body(MOST_BYTES)
+    reader: SignalReader = runtime().reader
     if request.mimetype in LINES:
-        return reader.read_lines(body)  # type: ignore[no-any-return]
+        return reader.read_lines(body)
     if request.mimetype in {"application/json", ""}:
-        return reader.read_json(body)  # type: ignore[no-any-return]
+        return reader.read_json(body)
     raise UnsupportedMedia(f"Content-Type {request.mimetype[:60]!r} is not read here; send application/json.")
 
 

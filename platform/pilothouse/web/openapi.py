@@ -104,8 +104,10 @@ def _describe(
 
 def _words(operation: Operation, permissions: Mapping[str, Permission]) -> str:
     permission = permissions.get(operation.permission)
-    who = "Open to everyone." if permission is None else (
-        f"Permission `{permission.name}` ({', '.join(sorted(permission.roles))}); token scope `{permission.scope}`."
+    who = (
+        "Open to everyone."
+        if permission is None
+        else (f"Permission `{permission.name}` ({', '.join(sorted(permission.roles))}); token scope `{permission.scope}`.")
     )
     return f"{operation.description}\n\n{who}".strip()
 
@@ -153,6 +155,7 @@ def described(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     for field in msgspec.structs.fields(kind):
         shape = (field.encode_name, _plain(hints[field.name]))
         value = None if isinstance(field.default, msgspec.Raw) else field.default
+        # typed as if one excluded the other; NODEFAULT stands for the one that is not set
         default: Any = msgspec.field(default=value, default_factory=field.default_factory)  # type: ignore[call-overload]
         fields.append(shape if field.required else (*shape, default))
     config: Any = kind.__struct_config__

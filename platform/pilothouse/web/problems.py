@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from flask import Flask, Response, redirect, render_template, request
 from flask.signals import got_request_exception
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from pilothouse import clock, logs
 from pilothouse.db import explain
@@ -57,14 +57,15 @@ def wants_json() -> bool:
 def answer(fault: Exception) -> Response:
     """Turn a fault into its answer; unknown ones are told to whoever logs and reports them, and answered with 500."""
     if isinstance(fault, HTTPException) and fault.response is not None and (fault.code or 500) < HTTPStatus.BAD_REQUEST:
-        return fault.response  # type: ignore[return-value]
+        return fault.response  # type: ignore[return-value]  # typed as werkzeug's, made by Flask
     if isinstance(fault, HTTPException) and fault.code in {301, 302, 303, 307, 308}:
-        return fault.get_response()  # type: ignore[return-value]
+        return fault.get_response()  # type: ignore[return-value]  # the same
     if is_defect(fault):
         # Flask sends its signal only for faults that have no handler, and this is one
         got_request_exception.send(application(), _async_wrapper=application().ensure_sync, exception=fault)
     if isinstance(fault, ProofWanted) and not wants_json():
-        return redirect(f"/login?again=1&next={quote(came_from(), safe='/')}", HTTPStatus.SEE_OTHER)  # type: ignore[return-value]
+        again = f"/login?again=1&next={quote(came_from(), safe='/')}"
+        return redirect(again, HTTPStatus.SEE_OTHER)  # type: ignore[return-value]  # the same
     document, headers = describe(fault)
     if wants_json():
         response = Response(msgspec.json.encode(document), document["status"], content_type="application/problem+json")
@@ -95,7 +96,7 @@ def describe(fault: Exception) -> tuple[dict[str, Any], dict[str, str]]:
     fault = outage or fault
     if isinstance(fault, HTTPException):
         status = fault.code or 500
-        headers = {"Allow": ", ".join(sorted(fault.valid_methods or ()))} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}  # type: ignore[attr-defined]
+        headers = {"Allow": ", ".join(sorted(fault.valid_methods or ()))} if isinstance(fault, MethodNotAllowed) else {}
         title = HTTPStatus(status).phrase
         return _document(CODES.get(status, "http"), title, status, fault.description or title), headers
     if not isinstance(fault, PilothouseError):

@@ -14,11 +14,10 @@ from typing import Any, Self
 
 import msgspec
 from flask import Flask
-from sqlalchemy import CursorResult, Update, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Update, insert, select, update
 
 from pilothouse import bus, clock
-from pilothouse.db import unit_of_work
+from pilothouse.db import count_changed, unit_of_work
 from pilothouse.errors import PilothouseError
 from pilothouse.work.events import DeadLetter
 from pilothouse.work.models import DEAD, DONE, RUNNING, SENT, TICK_KEY, WAITING, Job, JobAttempt
@@ -57,7 +56,7 @@ def claim(job_id: str, worker: str) -> Claim | None:
         taken = free.values(
             state=RUNNING, starts=Job.starts + 1, started_at=now, lease_until=now + LEASE_MS, worker=worker, error=None
         )
-        if not _changed(session, taken):
+        if not _changed(taken):
             return None
         wanted = select(Job.task, Job.payload, Job.starts, Job.key).where(Job.id == job_id)
         task, payload, starts, key = session.execute(wanted).one()
@@ -96,8 +95,8 @@ def postpone(held: Claim, reason: str, pause_ms: int) -> None:
 
 def renew(held: Claim) -> bool:
     """Prolong the lease; False where the claim is lost."""
-    with unit_of_work() as session:
-        return _changed(session, _mine(held).values(lease_until=clock.now() + LEASE_MS))
+    with unit_of_work():
+        return _changed(_mine(held).values(lease_until=clock.now() + LEASE_MS))
 
 
 def _mine(held: Claim) -> Update:
@@ -109,15 +108,14 @@ def _mine(held: Claim) -> Update:
 
 def _close(held: Claim, outcome: str, reason: str | None, **values: Any) -> None:
     with unit_of_work() as session:
-        if not _changed(session, _mine(held).values(**values)):
+        if not _changed(_mine(held).values(**values)):
             raise ClaimLostError(f"job {held.job_id} was given to another worker while {held.worker} ran it")
         ended = update(JobAttempt).where(JobAttempt.id == held.attempt_id)
         session.execute(ended.values(outcome=outcome, error=reason, finished_at=clock.now()))
 
 
-def _changed(session: Session, statement: Update) -> bool:
-    result = session.execute(statement, execution_options={"synchronize_session": False})
-    return isinstance(result, CursorResult) and result.rowcount == 1
+def _changed(statement: Update) -> bool:
+    return count_changed(statement.execution_options(synchronize_session=False)) == 1
 
 
 class Lease:
@@ -138,9 +136,7 @@ class Lease:
         threading.Thread(target=self._run, name="lease", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         """Let the thread end by itself; nobody waits for it."""
         self._over.set()
 

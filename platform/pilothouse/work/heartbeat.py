@@ -29,10 +29,8 @@ def beat(app: Flask, name: str) -> None:
 def alive(client: redis.Redis, kind: str) -> list[str]:
     """Return the names of the living processes of one kind ("worker"). Raises redis.RedisError."""
     now = clock.now()
-    beats: dict[bytes, bytes] = client.hgetall(KEY)  # type: ignore[assignment]
+    beats: dict[bytes, bytes] = client.hgetall(KEY)  # type: ignore[assignment]  # typed as if it might be awaited
     old = [name for name, at in beats.items() if now - int(at) > FORGET_MS]
     if old:
         client.hdel(KEY, *old)
-    return sorted(
-        name.decode() for name, at in beats.items() if name.startswith(kind.encode()) and now - int(at) <= SILENT_MS
-    )
+    return sorted(name.decode() for name, at in beats.items() if name.startswith(kind.encode()) and now - int(at) <= SILENT_MS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, func, select
@@ -62,7 +62,7 @@ def enqueue_many(jobs: Iterable[NewJob]) -> list[str]:
 
 
 def _table() -> Table:
-    return cast("Table", Job.__table__)
+    return Job.__table__
 
 
 def _row(job: NewJob, now: int) -> dict[str, Any]:
@@ -103,7 +103,5 @@ def _wake_after_commit(jobs: list[tuple[str, str]]) -> None:
 
 def waiting_longer_than(age_ms: int) -> int:
     """Return how many jobs have been due for longer than that and have not started."""
-    late = select(func.count()).select_from(Job).where(
-        Job.state.in_((WAITING, SENT)), Job.due_at < clock.now() - age_ms
-    )
+    late = select(func.count()).select_from(Job).where(Job.state.in_((WAITING, SENT)), Job.due_at < clock.now() - age_ms)
     return int(db.session.execute(late).scalar_one())

@@ -19,6 +19,7 @@ from pilothouse.errors import StorageFull, StoreAway
 from pilothouse.faults import describe, where
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
+from pilothouse.signals import Status
 from pilothouse.work import claims
 from pilothouse.work.claims import Claim, ClaimLostError, Lease
 from pilothouse.work.models import SENT, WAITING, Job
@@ -81,7 +82,7 @@ def _report_run(held: Claim, outcome: Outcome, fault: Exception | None) -> None:
     if reporter is None or quiet or outcome not in {"done", "failed", "dead"}:
         return
     fields = {"id": f"{held.job_id}.{held.starts}", "trigger": "pilothouse", "attributes": {"start": held.starts}}
-    status = "succeeded" if outcome == "done" else "failed"
+    status: Status = "succeeded" if outcome == "done" else "failed"
     error = self_report.detail(fault) if fault is not None else None
     reporter.add(self_report.run(f"pilothouse {held.task}", status, held.started_at, error=error, **fields))
 

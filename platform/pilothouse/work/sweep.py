@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from kombu.exceptions import OperationalError
-from sqlalchemy import CursorResult, and_, delete, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 
 from pilothouse import bus, clock, logs
-from pilothouse.db import db, unit_of_work
+from pilothouse.db import count_changed, db, unit_of_work
 from pilothouse.work.claims import BACK_OFF_MS, MAX_STARTS
 from pilothouse.work.events import DeadLetter
 from pilothouse.work.models import DEAD, DONE, RUNNING, SENT, WAITING, Job, JobAttempt
@@ -104,9 +104,8 @@ def _purge(state: str, before: int) -> int:
     deleted = 0
     while True:
         old = select(Job.id).where(Job.state == state, Job.finished_at < before).limit(PURGE_BATCH)
-        with unit_of_work() as session:
-            result = session.execute(delete(Job).where(Job.id.in_(old)), execution_options=UNSYNCHRONISED)
-            count = result.rowcount if isinstance(result, CursorResult) else 0
+        with unit_of_work():
+            count = count_changed(delete(Job).where(Job.id.in_(old)).execution_options(**UNSYNCHRONISED))
         deleted += count
         if count < PURGE_BATCH:
             return deleted
