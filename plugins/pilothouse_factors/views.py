@@ -88,7 +88,8 @@ class FactorsView(ConsoleView):
 
     def _codes_page(self, address: str, fault: PilothouseError | None = None) -> Response:
         picture = pictures.qr(address)
-        page = self.render("factors/codes.html", picture=picture, secret=service.shown_secret(address), fault=fault)
+        secret = service.shown_secret(address)
+        page = self.render("factors/codes.html", picture=picture, secret=secret, address=address, fault=fault)
         return _secret(page, HTTPStatus.UNPROCESSABLE_ENTITY if fault is not None else HTTPStatus.OK)
 
     @expose("/codes/off", methods=("POST",))

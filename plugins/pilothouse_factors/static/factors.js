@@ -19,17 +19,19 @@
     return JSON.stringify({ id: made.id, rawId: text(made.rawId), type: made.type, response, clientExtensionResults: {} });
   };
   form.addEventListener("submit", async event => {
-    if (form.elements.answer.value) return;
     event.preventDefault();
-    button.disabled = true;
+    event.stopPropagation(); // the console's script would take the form as sent, and the button as busy
+    if (button.ariaBusy) return;
+    button.ariaBusy = "true";
+    says.hidden = true;
     try {
       const made = await navigator.credentials[form.dataset.passkey](question());
       form.elements.answer.value = answer(made);
       form.submit();
     } catch (fault) {
-      says.textContent = fault.name === "InvalidStateError" ? "This device has a passkey for your account already." : "The browser did not go through with it. Try again.";
+      says.querySelector("span").textContent = fault.name === "InvalidStateError" ? "This device has a passkey for your account already." : "The browser did not go through with it. Try again.";
       says.hidden = false;
-      button.disabled = false;
+      button.ariaBusy = null;
     }
   });
 })();

@@ -121,6 +121,21 @@ def test_a_person_who_is_not_verified_does_not_come_in(page: Page, console: tupl
     assert "/factors/passkey" in page.url
 
 
+def test_what_the_browser_refused_is_tried_again_at_once(page: Page, console: tuple[Flask, str]) -> None:
+    add(page)
+    sign_out(page, console[1])
+    page.device.send("WebAuthn.setUserVerified", {"authenticatorId": page.key, "isUserVerified": False})  # type: ignore[attr-defined]
+    page.get_by_role("link", name="Passkey").click()
+    button = page.get_by_role("button", name="Use your passkey")
+    button.click()
+    page.get_by_text("did not go through with it").wait_for()
+    assert button.get_attribute("aria-busy") is None
+    assert page.evaluate("document.activeElement.textContent") == "Use your passkey"
+    page.device.send("WebAuthn.setUserVerified", {"authenticatorId": page.key, "isUserVerified": True})  # type: ignore[attr-defined]
+    button.click()
+    page.wait_for_url(f"{console[1]}/errors/")
+
+
 def test_an_answer_is_worth_nothing_a_second_time(page: Page, console: tuple[Flask, str]) -> None:
     add(page)
     sign_out(page, console[1])

@@ -1,6 +1,6 @@
 // What was typed comes back where sending it failed, or where signing in again came between. Kept for this tab; secrets never.
 const KEY = "phTyped", here = document, $ = selector => here.querySelector(selector);
-const fieldsOf = form => [...form.elements].filter(one => one.name && !/^(hidden|password|file|submit|button|fieldset)$/.test(one.type));
+const fieldsOf = form => [...form.elements].filter(one => one.name && one.autocomplete !== "one-time-code" && !/^(hidden|password|file|submit|button|fieldset)$/.test(one.type));
 const target = form => new URL(form.getAttribute("action") || "", location.href).pathname; // `form.action` may be a field of that name
 const reader = () => $(".me .who")?.textContent;
 let edited = null;
