@@ -40,9 +40,12 @@ def page(limit: int, after: tuple[int, str] | None = None, *, service: str | Non
     return list(db.session().scalars(statement))
 
 
-def get(key_id: str) -> ProviderKey:
-    """Return one key. Raises NotFound."""
-    key = db.session().get(ProviderKey, key_id)
+def get(key_id: str, *, lock: bool = False) -> ProviderKey:
+    """Return one key, with `lock` as it is now and kept from other writers until the commit. Raises NotFound.
+
+    Secrets are read, sealed and written back: two writers at once would leave one that is bound to another version.
+    """
+    key = db.session().get(ProviderKey, key_id, populate_existing=lock, with_for_update=True if lock else None)
     if key is None:
         raise NotFound(f"There is no key {key_id}.")
     return key

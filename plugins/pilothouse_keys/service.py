@@ -54,10 +54,7 @@ def add(
     """Seal and keep a key. Raises Invalid for wrong fields, VaultSealed without a master key."""
     _check_secret(secret)
     _check_expiry(expires_at)
-    if base_url is not None:
-        check_target(base_url)
-    if service == "custom" and base_url is None:
-        raise Invalid.field("base_url", "is required for a custom service")
+    _check_base(service, base_url)
     key = ProviderKey(
         id=new_id(), user_id=principal.user_id, name=name, service=service, base_url=_trimmed(base_url), version=1, sealed="",
         previous=None, previous_until=None, last4=secret[-4:], fingerprint=_fingerprint(secret), usage_count=0,
@@ -76,14 +73,13 @@ def change(key_id: str, changes: Mapping[str, Any], principal: Principal, secret
 
     Raises NotFound, or Invalid with the code `secret_required`.
     """
-    key = queries.get(key_id)
+    key = queries.get(key_id, lock=True)
     if "base_url" in changes and _trimmed(changes["base_url"]) != key.base_url:
         if secret is None or _fingerprint(secret) != key.fingerprint:
             error = Invalid.field("secret", "is asked for again where base_url changes")
             error.code = "secret_required"
             raise error
-        if changes["base_url"] is not None:
-            check_target(changes["base_url"])
+        _check_base(key.service, changes["base_url"])
         key.base_url = _trimmed(changes["base_url"])
         key.previous, key.previous_until = None, None  # nobody showed that they know the old secret
     if "name" in changes:
@@ -98,7 +94,7 @@ def change(key_id: str, changes: Mapping[str, Any], principal: Principal, secret
 
 def rotate(key_id: str, secret: str, grace_s: int, principal: Principal) -> ProviderKey:
     """Give a key a new secret under its old id; the old one stays usable for `grace_s` seconds, 72 h at most."""
-    key = queries.get(key_id)
+    key = queries.get(key_id, lock=True)
     _check_secret(secret)
     if key.revoked_at is not None:
         raise Conflict("The key is revoked; add a new one.")
@@ -118,7 +114,7 @@ def rotate(key_id: str, secret: str, grace_s: int, principal: Principal) -> Prov
 
 def revoke(key_id: str, principal: Principal) -> ProviderKey:
     """End a key for good; its secret is shredded, its row and usage stay."""
-    key = queries.get(key_id)
+    key = queries.get(key_id, lock=True)
     if key.revoked_at is None:
         key.revoked_at, key.previous, key.previous_until, key.sealed = now(), None, None, ""
         audit("key.revoked", f"key:{key_id}")
@@ -129,7 +125,7 @@ def revoke(key_id: str, principal: Principal) -> ProviderKey:
 
 def delete(key_id: str, principal: Principal) -> None:
     """Delete a key with its secret. Raises NotFound."""
-    key = queries.get(key_id)
+    key = queries.get(key_id, lock=True)
     if key.revoked_at is None:
         publish(Revoked(**_facts(key, principal)))
     db.session().delete(key)
@@ -199,7 +195,8 @@ def rewrap_all() -> int:
     moved, after = 0, ""
     while True:
         with unit_of_work() as session:
-            rows = session.scalars(select(ProviderKey).where(ProviderKey.id > after).order_by(ProviderKey.id).limit(1000)).all()
+            some = select(ProviderKey).where(ProviderKey.id > after).order_by(ProviderKey.id).limit(1000)
+            rows = session.scalars(some.with_for_update().execution_options(populate_existing=True)).all()
             for key in rows:
                 for field in ("sealed", "previous"):
                     ciphertext = getattr(key, field)
@@ -223,6 +220,13 @@ def _fingerprint(secret: str) -> str:
 def _check_secret(secret: str) -> None:
     if len(secret) < SHORTEST_SECRET or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise Invalid.field("secret", f"must be at least {SHORTEST_SECRET} printable ASCII characters without spaces")
+
+
+def _check_base(service: str, base_url: str | None) -> None:
+    if base_url is not None:
+        check_target(base_url)
+    elif service == "custom":
+        raise Invalid.field("base_url", "is required for a custom service")
 
 
 def _check_expiry(expires_at: int | None) -> None:

@@ -26,6 +26,7 @@ from pilothouse_keys import api, queries, service
 
 SHOWN = 200
 EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
+GRACES = (("0", "no longer"), ("3600", "1 hour"), ("86400", "24 hours"), ("259200", "72 hours"))  # seconds
 SOON = 7 * DAY
 UNUSED = 30 * DAY
 
@@ -51,7 +52,7 @@ class KeysView(ConsoleView):
             "keys/index.html", keys=keys, tokens=rows, tab="tokens" if token else tab, token=token, fault=fault,
             may_manage=self.may(api.MANAGE), may_tokens=manages, now=now(), soon=now() + SOON,
             stale=now() - UNUSED, sealed=runtime().keyring.sealed, services=service.SERVICES,
-            expiries=EXPIRIES, form=request.form, scopes=("ingest", "read", "write", "admin", "gateway"),
+            expiries=EXPIRIES, graces=GRACES, form=request.form, scopes=("ingest", "read", "write", "admin", "gateway"),
             names={key: member.name for key, member in find_members(k.user_id for k in keys if k.user_id).items()},
         )  # fmt: skip
 
@@ -81,9 +82,11 @@ class KeysView(ConsoleView):
         """Give a key a new secret."""
         proving.require_proof()
         try:
-            grace = int(request.form.get("grace", "0")) if request.form.get("grace", "0").isdigit() else 0
+            grace = request.form.get("grace", "0")
+            if grace not in dict(GRACES):
+                raise Invalid.field("grace_seconds", "must be chosen")
             with unit_of_work():
-                service.rotate(key_id, request.form.get("secret", "").strip(), grace, require(api.MANAGE))
+                service.rotate(key_id, request.form.get("secret", "").strip(), int(grace), require(api.MANAGE))
         except Invalid as fault:
             return Response(self._page(fault=fault), HTTPStatus.UNPROCESSABLE_ENTITY)
         return done("The key has its new secret", url_for(".index"))
@@ -131,4 +134,7 @@ class KeysView(ConsoleView):
 
 
 def _expiry(days: str) -> int | None:
-    return now() + int(days) * DAY if days.isdigit() and int(days) > 0 else None
+    """Return the moment of a choice; what is none of them is refused, lest a key live for ever by a slip. Raises Invalid."""
+    if days not in dict(EXPIRIES):
+        raise Invalid.field("expires_at", "must be chosen")
+    return now() + int(days) * DAY if days else None

@@ -112,6 +112,12 @@ def test_a_new_destination_asks_for_the_secret_again(api, key):
     assert api.patch(f"/api/keys/{key['id']}", json={**change, "secret": "sk-some-other-secret"}).status_code == 422
 
 
+def test_a_custom_key_always_has_a_destination(api):
+    made = api.post("/api/keys", json={**NEW, "service": "custom", "base_url": "https://models.example.com"}).json
+    answer = api.patch(f"/api/keys/{made['id']}", json={"base_url": None, "secret": SECRET})
+    assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, "base_url")
+
+
 def test_names_and_expiry_change_without_the_secret(api, key):
     changed = api.patch(f"/api/keys/{key['id']}", json={"name": "second", "expires_at": now() + DAY}).json
     assert (changed["name"], changed["status"]) == ("second", "active")
@@ -336,3 +342,11 @@ def test_the_page_adds_checks_and_revokes(as_role):
     key = queries.page(1)[0]
     assert admin.post(f"/keys/{key.id}/revoke").status_code == 303
     assert stored(key.id).status(now()) == "revoked"
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 30, "9" * 5_000, "-1", "1.5"])
+def test_numbers_in_the_forms_that_are_none_are_refused(as_role, key, number):
+    owner = as_role("owner")
+    form = {"name": "p", "service": "openai", "secret": SECRET, "expires": number, "grace": number, "scope": "read"}
+    for path in ("/keys/add", f"/keys/{key['id']}/rotate", "/keys/tokens"):
+        assert owner.post(path, data=form).status_code == 422

@@ -7,8 +7,10 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,16 @@ from sqlalchemy import select
 from tests.conftest import token_of
 
 from pilothouse import clock
+from pilothouse.access import Principal
 from pilothouse.commands.keys import rewrapping
 from pilothouse.crypto import MASTER_FILE, Place, add_master_key
 from pilothouse.db import db, unit_of_work
+from pilothouse.errors import Conflict
 from pilothouse.identity.users import add_user
 from pilothouse.runtime import runtime
 from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse_factors.service import begin_codes
+from pilothouse_keys import service
 from pilothouse_keys.models import ProviderKey
 from pilothouse_keys.service import FIELD, TABLE
 
@@ -117,3 +122,72 @@ def test_a_rotation_that_is_killed_leaves_every_secret_readable(file_app: Flask,
     assert rotate(tmp_path).wait(ENDS_S) == 0
     assert newest_only()
     assert opened() == wanted
+
+
+@pytest.fixture
+def postgres_app(postgres_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """Keep the master keys in a file, and the secrets on PostgreSQL, where writers run at the same time."""
+    add_master_key(tmp_path / MASTER_FILE)
+    environ = environment(tmp_path, PILOTHOUSE_DATABASE_URL=postgres_url)
+    app = make_app({name: value for name, value in environ.items() if name != "PILOTHOUSE_MASTER_KEYS"})
+    with app.app_context():
+        yield app
+    let_go(app)
+
+
+def waits_for_a_lock() -> bool:
+    with db.engine.connect() as connection:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(connection.scalar(db.text(asked)))
+
+
+def meanwhile(app: Flask, work: Callable[[], object]) -> threading.Thread:
+    """Start work in a thread of its own and return once it waits for what the caller has locked."""
+
+    def run() -> None:
+        with app.app_context():
+            work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    deadline = time.monotonic() + ENDS_S
+    while thread.is_alive() and not waits_for_a_lock() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return thread
+
+
+@pytest.mark.postgres
+def test_a_secret_that_is_rotated_while_all_are_wrapped_anew_stays_readable(postgres_app: Flask) -> None:
+    owner = Principal("token:test", "owner", "test")
+    with unit_of_work():
+        key = service.add("main", "openai", "sk-the-old-secret", owner)
+    add_master_key(runtime().settings.data_dir / MASTER_FILE)
+    runtime().keyring.reload()
+    with unit_of_work():
+        service.rotate(key.id, "sk-the-new-secret", 60, owner)
+        db.session.flush()
+        wrapping = meanwhile(postgres_app, service.rewrap_all)
+    wrapping.join(ENDS_S)
+    found = service.open_newest("openai", None)
+    assert found is not None
+    assert found.secret == "sk-the-new-secret"
+
+
+@pytest.mark.postgres
+def test_a_key_that_is_revoked_while_it_is_rotated_keeps_no_secret(postgres_app: Flask) -> None:
+    owner = Principal("token:test", "owner", "test")
+    with unit_of_work():
+        key = service.add("main", "openai", "sk-the-old-secret", owner)
+
+    def rotate_it() -> None:
+        with suppress(Conflict), unit_of_work():
+            service.rotate(key.id, "sk-the-new-secret", 0, owner)
+
+    with unit_of_work():
+        service.revoke(key.id, owner)
+        db.session.flush()
+        rotating = meanwhile(postgres_app, rotate_it)
+    rotating.join(ENDS_S)
+    db.session.rollback()
+    row = db.session.execute(select(ProviderKey.sealed, ProviderKey.revoked_at)).one()
+    assert (row.sealed, row.revoked_at is None) == ("", False)
