@@ -1,17 +1,19 @@
-"""No input is answered with a fault: every operation, every field and parameter, on either database.
+"""No input is answered with a fault: every operation, every page, every field and parameter, on either database.
 
-The questions are made from the OpenAPI document, so a new endpoint is asked them on the day it is there.
+The questions are made from the OpenAPI document and from the pages' routes, so a new one is asked them on the day it is there.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from pilothouse.testing import open_browser_session
 from pilothouse.web.openapi import operations
 
 pytestmark = pytest.mark.no_cover
@@ -138,4 +140,62 @@ def test_hostile_headers_change_nothing(asked_once):
     for path, method, _, _ in found:
         for name, value in odd.items():
             ask(method, filled(path), headers={name: value}, **({} if method in {"GET", "DELETE"} else {"json": {}}))
+    assert faults == []
+
+
+# what has no page, and what would end the session
+NO_PAGES = ("/api/", "/v1/", "/otlp/", "/gateway/", "/healthz", "/readyz", "/metrics", "/-/csp", "/logout")
+ODD = ["\u00b2", "9" * 30, "-1"]  # a digit that is no number, more than any column holds, less than nothing
+ENDLESS = "9" * 5_000  # more digits than Python reads
+_FIELD = re.compile(r'\bname="(\w+)"')
+_PART = re.compile(r"<(?:(?P<kind>[^:<>]+):)?[^<>]+>")
+
+
+def asking_pages(app):
+    """Return what asks a page as an owner does, all pages as (path, method, whether it has a part), and the faults."""
+    client, faults = app.test_client(), []
+    client.environ_base["HTTP_ACCEPT"] = "text/html"
+
+    def ask(method, path, **options):
+        me = client.get("/api/auth/me")
+        if me.status_code != 200:  # the last question was an act that ended the session
+            client.set_cookie("pilothouse_session", open_browser_session("owner"))
+            me = client.get("/api/auth/me")
+        response = client.open(path, method=method, headers={"X-CSRF-Token": me.json["csrf_token"]}, **options)
+        if response.status_code >= 500:
+            faults.append(f"{method} {path[:120]} {str(options)[:200]} -> {response.status_code}")
+        return response
+
+    rules = [rule for rule in app.url_map.iter_rules() if not rule.rule.startswith(NO_PAGES) and "static" not in rule.endpoint]
+    return ask, [(rule.rule, method) for rule in rules for method in ("GET", "POST") if method in rule.methods], faults
+
+
+def part(rule, value):
+    return _PART.sub(lambda found: "1" if found["kind"] == "int" else value, rule)
+
+
+def test_nul_asked_of_the_pages_is_refused(either_app):
+    ask, pages, faults = asking_pages(either_app)
+    for rule, method in pages:
+        if "<" in rule:
+            ask(method, part(rule, "a%00"))
+        if method == "GET":
+            ask("GET", f"{part(rule, 'none')}?q=a%00b&tab=%00&cursor=%00&status=%00")
+        else:
+            ask("POST", part(rule, "none"), data={"id": "a\0b", "rowid": "a\0b", "name": "a\0b"})
+    assert len(pages) > 60
+    assert faults == []
+
+
+def test_odd_numbers_in_forms_are_refused_or_taken(app):
+    ask, pages, faults = asking_pages(app)
+    shown = [ask("GET", rule).text for rule, method in pages if method == "GET" and "<" not in rule]
+    fields = sorted({name for page in shown for name in _FIELD.findall(page)} - {"csrf_token"})
+    for rule, method in pages:
+        if method == "GET":
+            ask("GET", part(rule, "none"), query_string=dict.fromkeys(fields, ODD[1]))
+            continue
+        for value in (*ODD, ENDLESS):
+            ask("POST", part(rule, "none"), data=dict.fromkeys(fields, value))
+    assert len(fields) > 20
     assert faults == []

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from pilothouse.access import Permission
 from pilothouse.db import db, explain
-from pilothouse.errors import NotFound, NotSignedIn, PilothouseError
+from pilothouse.errors import Invalid, NotFound, NotSignedIn, PilothouseError
 from pilothouse.identity.principal import current_principal, require
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application, runtime
@@ -45,6 +45,18 @@ def needs(permission: str) -> Callable[[F], F]:
         return handler
 
     return state
+
+
+def refuse_nul() -> None:
+    """Refuse an address, a query or a form with NUL: nothing that is stored holds it, and PostgreSQL takes no question with it.
+
+    Raises NotFound for the address, Invalid that names the field for the rest. The API's readers do the same.
+    """
+    if any("\0" in str(value) for value in (request.view_args or {}).values()):
+        raise NotFound
+    for name, value in (*request.args.items(multi=True), *request.form.items(multi=True)):
+        if "\0" in value:
+            raise Invalid.field(name, "must not hold NUL")
 
 
 class ConsoleMixin:
@@ -86,6 +98,7 @@ class ConsoleMixin:
             if request.method != "GET" or fragment() or request.headers.get(ASYNC):
                 raise
             return redirect(f"/login?next={quote(request.full_path.rstrip('?'), safe='/')}", HTTPStatus.SEE_OTHER)
+        refuse_nul()
         return None
 
     def _run_view(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ from pilothouse.errors import Invalid
 from pilothouse.identity.next_path import local_path
 from pilothouse.identity.principal import require
 from pilothouse.web import palette, saved_views
-from pilothouse.web.console_base import needs
+from pilothouse.web.console_base import needs, refuse_nul
 from pilothouse.web.live import done
 from pilothouse.web.prefs import CHOICES, remember
 
@@ -39,6 +39,7 @@ def _add(blueprint: Blueprint, method: str, path: str, handler: Callable[..., An
     def route(**arguments: Any) -> Any:
         if permission != PUBLIC:
             require(permission)
+        refuse_nul()
         return handler(**arguments)
 
     blueprint.add_url_rule(path, handler.__name__, route, methods=[method])
