@@ -64,10 +64,18 @@ def test_a_job_for_later_is_sent_when_it_is_due(app: Flask) -> None:
 
 def test_the_queue_is_filled_up_to_its_window_and_no_further(app: Flask) -> None:
     with app.app_context():
-        ids = jobs.enqueue_many([jobs.NewJob("probe.note", {"subject": str(n)}) for n in range(20)])
+        ids = jobs.enqueue_many([jobs.NewJob("probe.note", {"subject": str(n)}) for n in range(sweep.WINDOW + 20)])
     later = clock.now() + 10_000
     assert sweep_at(app, later, RecordingQueue(sweep.WINDOW)) == []
     assert sweep_at(app, later, RecordingQueue(sweep.WINDOW - 5)) == ids[:5]
+
+
+def test_what_has_a_message_is_not_sent_again(app: Flask) -> None:
+    with app.app_context():
+        ids = jobs.enqueue_many([jobs.NewJob("probe.note", {"subject": str(n)}) for n in range(20)])
+    later = clock.now() + 10_000
+    assert sweep_at(app, later, RecordingQueue(20)) == []
+    assert sweep_at(app, later, RecordingQueue(18)) == ids[:2]  # two of them have none: the oldest, whose turn it was
 
 
 def test_a_broker_that_is_away_keeps_nothing_from_being_taken_back(app: Flask) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from kombu.exceptions import OperationalError
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from pilothouse import bus, clock, logs
 from pilothouse.db import count_changed, db, unit_of_work
@@ -75,16 +75,21 @@ def _take_back_one(job_id: str, now: int) -> bool:
 
 
 def send_due(queue: Queue) -> int:
-    """Send what is due and not on its way, the oldest first, as far as the queue's window has room; return how many."""
+    """Send what is due and not on its way, the oldest first, as far as the queue's window has room; return how many.
+
+    Of more due jobs than waiting messages, the difference at least has none. The oldest are sent: messages are taken in
+    their order, so those of the youngest are still there.
+    """
     now = clock.now()
-    room = WINDOW - queue.length()
+    messages = queue.length()
+    due = (Job.state.in_((WAITING, SENT)), Job.due_at <= now)
+    waiting = select(func.count()).select_from(select(Job.id).where(*due).limit(WINDOW).subquery())
+    room = db.session.execute(waiting).scalar_one() - messages
     if room <= 0:
         return 0
     unsent = and_(Job.sent_at.is_(None), Job.created_at <= now - FRESH_MS)
-    due = select(Job.id, Job.task).where(
-        Job.state.in_((WAITING, SENT)), Job.due_at <= now, or_(unsent, Job.sent_at <= now - RESEND_MS)
-    )
-    jobs = [(row.id, row.task) for row in db.session.execute(due.order_by(Job.due_at, Job.id).limit(room))]
+    lost = select(Job.id, Job.task).where(*due, or_(unsent, Job.sent_at <= now - RESEND_MS))
+    jobs = [(row.id, row.task) for row in db.session.execute(lost.order_by(Job.due_at, Job.id).limit(room))]
     db.session.rollback()
     if jobs:
         queue.send(jobs)
