@@ -3,7 +3,14 @@
 import pytest
 
 PAGES = (
-    "/runs/", "/runs/charts", "/prices/", "/prices/new/", "/settings/plugins", "/settings/system", "/api/docs", "/welcome/",
+    "/runs/",
+    "/runs/charts",
+    "/prices/",
+    "/prices/new/",
+    "/settings/plugins",
+    "/settings/system",
+    "/api/docs",
+    "/welcome/",
     "/login",
 )
 WIDTHS = (320, 390, 760, 1100, 1440)
@@ -54,6 +61,21 @@ def test_the_drawer_opens_on_phones_and_gives_focus_back(open_page):
     page.locator("#side a").first.wait_for(state="visible")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.matches('[data-drawer]')")
+
+
+def test_menus_stay_on_the_screen_of_a_phone(open_page):
+    page = open_page("/runs/", width=390, height=844)
+    menus = page.locator("main details.menu:visible")
+    shifted = []
+    for place in range(menus.count()):
+        page.keyboard.press("Escape")
+        menus.nth(place).locator("> summary").click()
+        box = menus.nth(place).locator(".pop")
+        page.wait_for_function("box => box.style.translate", arg=box.element_handle())
+        left = box.bounding_box()["x"]
+        assert 0 <= left <= 390 - box.bounding_box()["width"]
+        shifted.append(box.evaluate("box => box.style.translate"))
+    assert set(shifted) - {"0px"}, shifted
 
 
 def test_a_row_is_a_card_on_phones(open_page):

@@ -119,8 +119,8 @@
   doc.addEventListener("toggle", ev => {
     const m = ev.target; if (!m.matches?.("details.menu") || !m.open) return;
     for (const o of menus()) if (o !== m && !o.contains(m)) o.open = false;
-    const p = $(".pop", m), r = p.getBoundingClientRect();
-    if (r.right > innerWidth - 4) p.classList.add("right"); else if (r.left < 4) p.classList.remove("right");
+    const p = $(".pop", m); p.style.translate = "";
+    const r = p.getBoundingClientRect(); p.style.translate = Math.max(4 - r.left, Math.min(0, root.clientWidth - 4 - r.right)) + "px";
     if (r.bottom > innerHeight - 4 && r.top > r.height + 60) p.classList.add("up");
   }, true);
 
