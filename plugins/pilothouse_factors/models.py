@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.sdk import Id, Millis, Model, Name
@@ -19,7 +19,7 @@ class Passkey(Model):
     name: Mapped[str] = mapped_column(Name)
     credential_id: Mapped[str] = mapped_column(Text, unique=True)
     public_key: Mapped[str] = mapped_column(Text)
-    sign_count: Mapped[int]
+    sign_count: Mapped[int] = mapped_column(BigInteger)  # 32 bits without a sign
     created_at: Mapped[int] = mapped_column(Millis)
     last_used_at: Mapped[int | None] = mapped_column(Millis)
 

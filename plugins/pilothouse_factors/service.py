@@ -79,7 +79,8 @@ def enter_by_passkey(answer: str) -> str:
     """Sign in whoever's passkey answered the browser's challenge; return the session's token. Raises Forbidden."""
     challenge = ceremonies.spend("use")
     told = _decoded(answer)
-    key = db.session().scalar(select(Passkey).where(Passkey.credential_id == str(told.get("id", ""))).with_for_update())
+    named = str(told.get("id", "")).replace("\0", "")  # PostgreSQL takes no question with NUL
+    key = db.session().scalar(select(Passkey).where(Passkey.credential_id == named).with_for_update())
     user = db.session().get(User, key.user_id) if key is not None else None
     if key is None or user is None or user.status != "active":
         raise Forbidden("This passkey belongs to nobody here.")
@@ -186,7 +187,7 @@ def reset(user: User) -> None:
 def rewrap_all() -> int:
     """Wrap every authenticator's data key with the newest master key; return how many moved."""
     keyring, moved = runtime().keyring, 0
-    for kept in db.session().scalars(select(Authenticator)):
+    for kept in db.session().scalars(select(Authenticator).with_for_update()):
         if keyring.wrapped_by(kept.sealed) != keyring.newest:
             kept.sealed, moved = keyring.rewrap(kept.sealed), moved + 1
     return moved

@@ -125,7 +125,7 @@ def secrets_of(channel: Channel) -> list[str]:
 def rewrap_all() -> int:
     """Wrap the data keys of all addresses and secrets with the newest master key, in the open unit of work."""
     keyring, moved = runtime().keyring, 0
-    for channel in db.session().scalars(select(Channel)):
+    for channel in db.session().scalars(select(Channel).with_for_update().execution_options(populate_existing=True)):
         for field in ("target", "secret", "previous_secret"):
             sealed = getattr(channel, field)
             if sealed and keyring.wrapped_by(sealed) != keyring.newest:

@@ -166,7 +166,8 @@ def _mail_some() -> bool:
             .join(StoredNotice, StoredNotice.id == Delivery.notice_id)
             .where(Delivery.lane == MAIL, Delivery.user_id == person, Delivery.due_at <= now(), Delivery.status == HELD)
         )
-        rows = list(session.execute(mine.order_by(Delivery.id).limit(MAILED)))
+        mine = mine.order_by(Delivery.id).limit(MAILED).with_for_update(of=Delivery, skip_locked=True)
+        rows = list(session.execute(mine))
         user = session.get(User, person)
         rows = _still_wanted(person, rows) if user is not None and user.status == "active" else _drop(rows, "They left.")
         ids = [row.id for row in rows]

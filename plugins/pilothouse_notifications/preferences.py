@@ -10,7 +10,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import delete, select
 
-from pilothouse.sdk import HOUR, FieldError, Invalid, NotificationCategory, Role, db, to_datetime, unit_of_work
+from pilothouse.sdk import (
+    HOUR,
+    Bulk,
+    FieldError,
+    Invalid,
+    NotificationCategory,
+    Role,
+    db,
+    insert_ignore,
+    to_datetime,
+    unit_of_work,
+)
 from pilothouse_notifications import categories
 from pilothouse_notifications.models import Preference, Schedule
 
@@ -18,7 +29,11 @@ CHANNELS = ("in_app", "email")
 DIGESTS = ("off", "hourly", "daily")
 DIGEST_HOUR = 8  # local; the mail of the day is there when work begins
 CLOCK = r"([01]\d|2[0-3]):([0-5]\d)"
-DAY_MINUTES = 24 * 60
+# another window of the same person may write the same row at the same time
+_KEEP = Bulk(
+    Preference.__table__, ("user_id", "category", "channel", "enabled"),
+    on_conflict="(user_id, category, channel) DO UPDATE SET enabled = excluded.enabled",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +144,16 @@ def choose(user_id: str, chosen: Mapping[str, Mapping[str, bool]]) -> None:
         ]
     if faults:
         raise Invalid("; ".join(f"{fault.path} {fault.message}" for fault in faults), faults)
+    cells = [
+        (name, channel, enabled) for name, switches in sorted(chosen.items()) for channel, enabled in sorted(switches.items())
+    ]
     with unit_of_work() as session:
-        for name, switches in chosen.items():
-            for channel, enabled in switches.items():
+        for name, channel, enabled in cells:
+            if enabled == _default(name):
                 same = (Preference.user_id == user_id, Preference.category == name, Preference.channel == channel)
                 session.execute(delete(Preference).where(*same))
-                if enabled != _default(name):
-                    session.add(Preference(user_id=user_id, category=name, channel=channel, enabled=enabled))
+        rows = [(user_id, *cell) for cell in cells if cell[2] != _default(cell[0])]
+        _KEEP.insert(session.connection(), rows)
 
 
 def _default(name: str) -> bool:
@@ -170,12 +188,8 @@ def set_digest(user_id: str, digest: str) -> None:
 
 def _schedule(user_id: str) -> Schedule:
     session = db.session()
-    row = session.get(Schedule, user_id)
-    if row is None:
-        row = Schedule(user_id=user_id, tz="UTC", digest="off")
-        session.add(row)
-        session.flush()
-    return row
+    insert_ignore(session.connection(), Schedule.__table__, [{"user_id": user_id, "tz": "UTC", "digest": "off"}])
+    return session.get_one(Schedule, user_id, populate_existing=True, with_for_update=True)
 
 
 def _minutes(path: str, text: str) -> int:

@@ -31,6 +31,8 @@ from pilothouse_factors.service import begin_codes
 from pilothouse_keys import service
 from pilothouse_keys.models import ProviderKey
 from pilothouse_keys.service import FIELD, TABLE
+from pilothouse_notifications import channels
+from pilothouse_notifications.models import Channel
 
 START_S = 1.0  # until the command has read its settings; what is killed before that has done nothing
 ENDS_S = 60
@@ -171,6 +173,26 @@ def test_a_secret_that_is_rotated_while_all_are_wrapped_anew_stays_readable(post
     found = service.open_newest("openai", None)
     assert found is not None
     assert found.secret == "sk-the-new-secret"
+
+
+@pytest.mark.postgres
+def test_a_channel_that_moves_while_all_are_wrapped_anew_stays_where_it_went(postgres_app: Flask) -> None:
+    with unit_of_work():
+        channel = channels.create("ops", "email", "old@example.com", [])[0]
+    add_master_key(runtime().settings.data_dir / MASTER_FILE)
+    runtime().keyring.reload()
+
+    def wrap() -> None:
+        with unit_of_work():
+            channels.rewrap_all()
+
+    with unit_of_work():
+        channels.change(channel.id, {"url": "new@example.com"})
+        db.session.flush()
+        wrapping = meanwhile(postgres_app, wrap)
+    wrapping.join(ENDS_S)
+    with unit_of_work() as session:
+        assert channels.target_of(session.get_one(Channel, channel.id, populate_existing=True)) == "new@example.com"
 
 
 @pytest.mark.postgres
