@@ -145,7 +145,7 @@ def _attributes(body: Body, kind: str) -> dict[str, Any]:
 
 
 def _in_tokens(usage: Any) -> bool:
-    return isinstance(usage, dict) and usage.get("unit", "TOKENS") in {"TOKENS", None}
+    return isinstance(usage, dict) and (usage.get("unit") or "TOKENS") == "TOKENS"
 
 
 def _cost(usage: Any) -> dict[str, Any] | None:

@@ -106,6 +106,7 @@ def test_the_same_batch_twice_changes_nothing(door):
     (USAGE, (1, 120, 30)),
     ({"promptTokens": 10, "completionTokens": 5}, (1, 10, 5)),
     ({"input": 9, "unit": "CHARACTERS"}, (1, 0, 0)),
+    ({"input": 9, "unit": ["TOKENS"]}, (1, 0, 0)),
     (None, (1, 0, 0)),
     ("many", (1, 0, 0)),
 ])  # fmt: skip
