@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -235,6 +236,51 @@ def either_app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
 def either_api(either_app: Flask) -> Api:
     """Return a program that may do everything, on either database."""
     return Api(either_app.test_client(), token_of(either_app))
+
+
+@pytest.fixture
+def postgres_app(postgres_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """Build an application on PostgreSQL, where writers run at the same time, inside its application context."""
+    app = make_app(environment(tmp_path, PILOTHOUSE_DATABASE_URL=postgres_url))
+    with app.app_context():
+        yield app
+    let_go(app)
+
+
+class Beside:
+    """Work in a thread of its own, which waits for what the test has written; `end` raises what it raised."""
+
+    LOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ENDS_S = 30
+
+    def __init__(self, app: Flask, work: Callable[[], Any]) -> None:
+        self._fault: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(app, work))
+        self._thread.start()
+        deadline = time.monotonic() + self.ENDS_S
+        with db.engine.connect() as connection:
+            while self._thread.is_alive() and not connection.scalar(text(self.LOCKED)) and time.monotonic() < deadline:
+                connection.rollback()
+                time.sleep(0.01)
+
+    def _run(self, app: Flask, work: Callable[[], Any]) -> None:
+        with app.app_context():
+            try:
+                work()
+            except Exception as fault:  # noqa: BLE001 - told by the test that waits
+                self._fault = fault
+
+    def end(self) -> None:
+        self._thread.join(self.ENDS_S)
+        db.session.rollback()
+        if self._fault is not None:
+            raise self._fault
+
+
+@pytest.fixture
+def beside(postgres_app: Flask) -> Callable[[Callable[[], Any]], Beside]:
+    """Return what starts work beside the test's own transaction and comes back once that work waits for it."""
+    return lambda work: Beside(postgres_app, work)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from pilothouse.sdk import (
     begin_session,
     count_changed,
     db,
+    insert_ignore,
     new_id,
     now,
     proving,
@@ -105,14 +106,14 @@ def authenticator(user_id: str) -> Authenticator | None:
 
 def begin_codes(user: User) -> str:
     """Make a secret for an authenticator and return its `otpauth:` address; it counts once a code was given."""
-    kept = authenticator(user.id)
-    if kept is not None and kept.confirmed_at is not None:
+    session, secret = db.session(), pyotp.random_base32()
+    sealed = runtime().keyring.seal(secret, Place(TABLE, user.id, FIELD))
+    row = {"user_id": user.id, "sealed": sealed, "last_step": 0, "created_at": now()}
+    insert_ignore(session.connection(), Authenticator.__table__, [row])
+    kept = session.get_one(Authenticator, user.id, populate_existing=True, with_for_update=True)
+    if kept.confirmed_at is not None:
         raise Conflict("Codes are on already.")
-    secret = pyotp.random_base32()
-    if kept is None:
-        kept = Authenticator(user_id=user.id, created_at=now())
-        db.session().add(kept)
-    kept.sealed, kept.last_step = runtime().keyring.seal(secret, Place(TABLE, user.id, FIELD)), 0
+    kept.sealed, kept.last_step = sealed, 0
     return _address(user, secret)
 
 

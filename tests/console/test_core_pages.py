@@ -9,6 +9,7 @@ from pilothouse import clock
 from pilothouse.db import db, unit_of_work
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.plugins.switches import is_enabled
+from pilothouse.testing import open_browser_session
 from pilothouse.web.queries import token_used_since
 from pilothouse.work.models import DEAD, Job, JobAttempt
 
@@ -216,3 +217,17 @@ def test_a_person_keeps_fifty_views_of_a_page(owner):
 
 def test_a_violation_of_the_policy_is_taken(app):
     assert app.test_client().post("/-/csp", data=b"\xff" * 5_000).status_code == 204
+
+
+def test_a_browser_that_is_signed_in_reports_where_the_policy_says(app):
+    browser = app.test_client()
+    browser.set_cookie("pilothouse_session", open_browser_session("viewer"))
+    policy = browser.get("/login").headers["Content-Security-Policy"]
+    address = policy.partition("report-uri ")[2].partition(";")[0]
+    report = {"data": "{}", "content_type": "application/csp-report", "headers": {"Sec-Fetch-Site": "same-origin"}}
+    assert browser.post(address, **report).status_code == 204
+
+
+def test_nobody_fills_the_log_with_reports(app):
+    stranger = app.test_client()
+    assert [stranger.post("/-/csp", data="{}").status_code for _ in range(61)] == [204] * 60 + [429]

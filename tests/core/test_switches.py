@@ -263,3 +263,13 @@ def test_a_blueprint_whose_set_up_breaks_is_contained(trial):
     assert app.extensions["pilothouse"].registry.get("trial").reason == "its routes cannot be mounted: division by zero"
     assert get(app, "/api/trial").status_code == 404
     assert get(app, "/api/plugins").status_code == 200
+
+
+@pytest.mark.postgres
+def test_two_people_may_switch_one_plugin_off_at_once(beside):
+    with unit_of_work() as session:
+        switch("sources", enabled=False, by="ada")
+        session.flush()
+        second = beside(lambda: switch("sources", enabled=False, by="bob"))
+    second.end()
+    assert not is_enabled("sources")

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilothouse import clock
-from pilothouse.db import after_commit, db, explain, in_unit_of_work, unit_of_work
+from pilothouse.db import after_commit, db, explain, in_unit_of_work, insert_ignore, unit_of_work
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.plugins.models import PluginSwitch
 from pilothouse.runtime import runtime
@@ -102,7 +102,8 @@ def switch(name: str, *, enabled: bool, by: str) -> None:
         if enabled and row is not None:
             session.delete(row)
         elif not enabled and row is None:
-            session.add(PluginSwitch(name=name, switched_off_at=clock.now(), switched_off_by=by))
+            row_now = {"name": name, "switched_off_at": clock.now(), "switched_off_by": by}
+            insert_ignore(session.connection(), PluginSwitch.__table__, [row_now])  # somebody else may do the same just now
         after_commit(partial(_changed, frozenset(off - {name} if enabled else off | {name})))
 
 

@@ -15,12 +15,15 @@ from pilothouse.db import unit_of_work
 from pilothouse.errors import Invalid
 from pilothouse.identity.next_path import local_path
 from pilothouse.identity.principal import require
+from pilothouse.runtime import runtime
 from pilothouse.web import palette, saved_views
 from pilothouse.web.console_base import needs, refuse_nul
+from pilothouse.web.limits import Limit
 from pilothouse.web.live import done
 from pilothouse.web.prefs import CHOICES, remember
 
-LONGEST_REPORT = 4_000
+LONGEST_REPORT = 4_000  # bytes
+REPORTS = Limit(60, 600)  # of one network address
 
 
 def init_routes(app: Flask) -> None:
@@ -78,8 +81,9 @@ def delete_view(view_id: str) -> Response:
 
 
 def note_violation() -> Response:
-    """Log what a browser refused to run or load; nothing of it is stored."""
-    body = request.get_data(cache=False)[:LONGEST_REPORT].decode("utf-8", "replace")
+    """Log what a browser refused to run or load; stores nothing. Anybody may send one: few and short ones are read."""
+    runtime().limiter.hit("csp", request.remote_addr or "", REPORTS)
+    body = request.stream.read(LONGEST_REPORT).decode("utf-8", "replace")
     structlog.get_logger("pilothouse.web").warning("content security policy violated", report=body)
     return Response(status=HTTPStatus.NO_CONTENT)
 

@@ -26,8 +26,8 @@ FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 HEADER = "X-CSRF-Token"
 FIELD = "csrf_token"
 TOKEN_BYTES = 32
-# These use nothing of the session: the secret is in the link, or there is none. They check where they come from.
-WITHOUT_TOKEN = frozenset({"auth_api.ask_magic_link", "signin.ask", "signin.use"})
+# These use nothing of the session: the secret is in the link, or there is none. Those that act check where they come from.
+WITHOUT_TOKEN = frozenset({"auth_api.ask_magic_link", "signin.ask", "signin.use", "console.note_violation"})
 OPEN_DOOR = "checks_origin_itself"  # the attribute of plugins' views for which the same holds
 
 

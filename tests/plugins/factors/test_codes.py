@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 from pilothouse import clock
 from pilothouse.db import db, unit_of_work
+from pilothouse.identity.users import add_user
 from pilothouse.runtime import runtime
-from pilothouse_factors import commands
+from pilothouse_factors import commands, service
 
 
 @pytest.fixture
@@ -135,3 +136,20 @@ def test_it_is_in_the_audit_log(person, api):
     confirm(person.by_mail(), person.code())
     actions = [entry["action"] for entry in api.get("/api/team/audit").json["data"]]
     assert {"factors.codes_on", "factors.code_refused", "identity.proved"} <= set(actions)
+
+
+@pytest.mark.postgres
+def test_codes_that_two_windows_set_up_at_once_have_one_secret(beside):
+    with unit_of_work():
+        user = add_user("ada@example.com", "member")
+
+    def set_up():
+        with unit_of_work():
+            service.begin_codes(user)
+
+    with unit_of_work() as session:
+        service.begin_codes(user)
+        session.flush()
+        second = beside(set_up)
+    second.end()
+    assert "secret=" in service.waiting_address(user)

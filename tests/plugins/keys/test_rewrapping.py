@@ -7,7 +7,6 @@ import random
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from sqlalchemy import select
-from tests.conftest import token_of
+from tests.conftest import Beside, token_of
 
 from pilothouse import clock
 from pilothouse.access import Principal
@@ -36,6 +35,7 @@ from pilothouse_notifications.models import Channel
 
 START_S = 1.0  # until the command has read its settings; what is killed before that has done nothing
 ENDS_S = 60
+Start = Callable[[Callable[[], object]], Beside]
 
 
 @pytest.fixture
@@ -137,29 +137,8 @@ def postgres_app(postgres_url: str, tmp_path: Path) -> Iterator[Flask]:
     let_go(app)
 
 
-def waits_for_a_lock() -> bool:
-    with db.engine.connect() as connection:
-        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return bool(connection.scalar(db.text(asked)))
-
-
-def meanwhile(app: Flask, work: Callable[[], object]) -> threading.Thread:
-    """Start work in a thread of its own and return once it waits for what the caller has locked."""
-
-    def run() -> None:
-        with app.app_context():
-            work()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    deadline = time.monotonic() + ENDS_S
-    while thread.is_alive() and not waits_for_a_lock() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return thread
-
-
 @pytest.mark.postgres
-def test_a_secret_that_is_rotated_while_all_are_wrapped_anew_stays_readable(postgres_app: Flask) -> None:
+def test_a_secret_that_is_rotated_while_all_are_wrapped_anew_stays_readable(beside: Start) -> None:
     owner = Principal("token:test", "owner", "test")
     with unit_of_work():
         key = service.add("main", "openai", "sk-the-old-secret", owner)
@@ -168,15 +147,15 @@ def test_a_secret_that_is_rotated_while_all_are_wrapped_anew_stays_readable(post
     with unit_of_work():
         service.rotate(key.id, "sk-the-new-secret", 60, owner)
         db.session.flush()
-        wrapping = meanwhile(postgres_app, service.rewrap_all)
-    wrapping.join(ENDS_S)
+        wrapping = beside(service.rewrap_all)
+    wrapping.end()
     found = service.open_newest("openai", None)
     assert found is not None
     assert found.secret == "sk-the-new-secret"
 
 
 @pytest.mark.postgres
-def test_a_channel_that_moves_while_all_are_wrapped_anew_stays_where_it_went(postgres_app: Flask) -> None:
+def test_a_channel_that_moves_while_all_are_wrapped_anew_stays_where_it_went(beside: Start) -> None:
     with unit_of_work():
         channel = channels.create("ops", "email", "old@example.com", [])[0]
     add_master_key(runtime().settings.data_dir / MASTER_FILE)
@@ -189,14 +168,14 @@ def test_a_channel_that_moves_while_all_are_wrapped_anew_stays_where_it_went(pos
     with unit_of_work():
         channels.change(channel.id, {"url": "new@example.com"})
         db.session.flush()
-        wrapping = meanwhile(postgres_app, wrap)
-    wrapping.join(ENDS_S)
+        wrapping = beside(wrap)
+    wrapping.end()
     with unit_of_work() as session:
         assert channels.target_of(session.get_one(Channel, channel.id, populate_existing=True)) == "new@example.com"
 
 
 @pytest.mark.postgres
-def test_a_key_that_is_revoked_while_it_is_rotated_keeps_no_secret(postgres_app: Flask) -> None:
+def test_a_key_that_is_revoked_while_it_is_rotated_keeps_no_secret(beside: Start) -> None:
     owner = Principal("token:test", "owner", "test")
     with unit_of_work():
         key = service.add("main", "openai", "sk-the-old-secret", owner)
@@ -208,8 +187,7 @@ def test_a_key_that_is_revoked_while_it_is_rotated_keeps_no_secret(postgres_app:
     with unit_of_work():
         service.revoke(key.id, owner)
         db.session.flush()
-        rotating = meanwhile(postgres_app, rotate_it)
-    rotating.join(ENDS_S)
-    db.session.rollback()
+        rotating = beside(rotate_it)
+    rotating.end()
     row = db.session.execute(select(ProviderKey.sealed, ProviderKey.revoked_at)).one()
     assert (row.sealed, row.revoked_at is None) == ("", False)
