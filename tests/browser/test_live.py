@@ -27,6 +27,16 @@ def test_counts_follow(runs, site):
     runs.wait_for_function("n => document.querySelector('[data-count=all]').textContent.replace(',', '') == n", arg=before + 1)
 
 
+def test_the_counts_of_the_sidebar_follow_up_and_down(runs, site):
+    shown = runs.locator(".side [data-badge]")
+    before = int(shown.inner_text().replace(",", ""))
+    run_id = site.add_run()
+    runs.wait_for_function("n => document.querySelector('[data-badge]').textContent.replace(',', '') == n", arg=before + 1)
+    site.change(lambda session: session.delete(session.get(site.trial.Run, run_id)))
+    runs.wait_for_function("n => document.querySelector('[data-badge]').textContent.replace(',', '') == n", arg=before)
+    assert shown.is_visible()
+
+
 def test_a_changed_run_is_changed_in_place_and_keeps_focus(open_page, site):
     run_id = site.add_run()
     page = open_page("/runs/")
@@ -94,6 +104,15 @@ def test_a_server_that_is_away_is_told_and_found_again(runs, site, complaints):
     runs.locator(".lost").get_by_role("button", name="Try now").click()
     runs.locator(".lost").wait_for(state="detached")
     runs.locator('[data-live-toggle][data-state="live"]').wait_for()
+    complaints.allow("ERR_FAILED")
+
+
+def test_on_phones_the_word_that_the_server_is_away_covers_nothing(open_page, complaints):
+    page = open_page("/runs/", width=390, height=844)
+    page.route("**/runs/", lambda route: route.abort())
+    page.locator(".lost").wait_for()
+    word, search = page.locator(".lost").bounding_box(), page.locator("[data-search]").bounding_box()
+    assert word["y"] + word["height"] <= search["y"]
     complaints.allow("ERR_FAILED")
 
 

@@ -49,6 +49,19 @@ def test_a_poll_brings_the_counts_of_the_sidebar(owner, make_runs):
         assert json.loads(poll(owner).headers["X-Ph-Meta"])["badges"]["trial_runs.index"] == 3
 
 
+def test_counts_that_were_kept_are_followed_by_new_ones(owner, make_runs):
+    moment = clock.now()
+    with clock.replaced(lambda: moment):
+        owner.get("/runs/")
+        make_runs(3)
+        first = poll(owner)
+    with clock.replaced(lambda: moment + 2_000):
+        second = poll(owner, first.headers["ETag"])
+        third = poll(owner, second.headers["ETag"])
+    told = [json.loads(answer.headers["X-Ph-Meta"])["badges"]["trial_runs.index"] for answer in (first, second)]
+    assert (told, third.status_code) == ([0, 3], 304)
+
+
 def test_an_unchanged_poll_costs_no_query(app, owner, make_runs, count_queries):
     make_runs(3)
     etag = poll(owner).headers["ETag"]

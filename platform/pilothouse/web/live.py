@@ -56,9 +56,10 @@ def live_page(
         shown = query()
         response = Response(render_template(rows, **shown))
         # Header values are Latin-1: JSON leaves the rest as \\u escapes.
-        told = {"badges": current_navigation().badges(current_principal()), **(meta(shown) if meta else {})}
-        response.headers[META] = json.dumps(told, ensure_ascii=True)
-        same = tagged(response, etag)
+        badges, counted = current_navigation().badges(current_principal())
+        response.headers[META] = json.dumps({"badges": badges, **(meta(shown) if meta else {})}, ensure_ascii=True)
+        # With counts that were kept the answer is nobody's version: the next poll brings those that were counted since.
+        same = tagged(response, etag if counted or etag is None else f"{etag}-kept")
     same.headers["Cache-Control"] = "no-store"  # else Back may show a bare fragment
     same.vary.update(("Cookie", FRAGMENT))
     return same

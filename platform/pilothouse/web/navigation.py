@@ -70,10 +70,15 @@ class Navigation:
         entries = [self._entry(plugin, item) for plugin, item in sorted(items, key=lambda pair: pair[1].order)]
         return [entry for entry in entries if entry is not None]
 
-    def badges(self, principal: Principal | None) -> dict[str, int]:
-        """Return the counts in the principal's sidebar by the endpoint of their page: what a poll brings up to date."""
-        entries = [entry for section in self.sections(principal) for entry in section.items]
-        return {entry.endpoint: entry.badge for entry in entries if entry.badge is not None}
+    def badges(self, principal: Principal | None) -> tuple[dict[str, int], bool]:
+        """Return the counts in the principal's sidebar by the endpoint of their page, and whether all were counted just now.
+
+        They are what a poll brings up to date; one that was kept may be older than the change that the poll answers.
+        """
+        before = dict(self._badges)
+        entries = [entry for section in self.sections(principal) for entry in section.items if entry.badge is not None]
+        counted = all(self._badges[entry.endpoint] is not before.get(entry.endpoint) for entry in entries)
+        return {entry.endpoint: entry.badge for entry in entries if entry.badge is not None}, counted
 
     def _entry(self, plugin: str, item: NavItem) -> Entry | None:
         try:

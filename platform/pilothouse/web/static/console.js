@@ -216,7 +216,7 @@
       if (pill) return;
       const text = away ? "The server does not answer." : "This page cannot be updated now.";
       pill = parse(`<p class="lost">${text} What you see is from <time data-t="${(away ? heard : late.at) - skew}"></time>. <button class="link" type="button">Try now</button></p>`).firstChild;
-      $("button", pill).onclick = retry; tick(pill); doc.body.append(pill); say(text); if (!paused) state("Reconnecting…", "lost");
+      $("button", pill).onclick = retry; tick(pill); $("#content").prepend(pill); say(text); if (!paused) state("Reconnecting…", "lost");
     } else if (pill) { pill.remove(); pill = null; say("Connected again"); paused || pull(); }
   };
   const pull = force => live.forEach(r => load(r, force));
