@@ -236,3 +236,14 @@ def test_the_public_names_are_these():
         "current_execution",
         "current_step",
     ]
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, ["a"], Broken()])
+def test_attributes_that_are_none_keep_nobody_from_the_end(client, ledger, wrong):
+    with pytest.raises(KeyError), client.execution("w", attributes=wrong) as run, run.step("s", attributes=wrong) as step:
+        run.set_attributes(more=1)
+        step.set_attributes(more=1)
+        raise KeyError
+    assert ledger.one("step", status="failed")["attributes"]["more"] == 1
+    assert ledger.one("execution", status="failed")["attributes"]["more"] == 1
+    assert client.capture_exception(ValueError("x"), attributes=wrong)

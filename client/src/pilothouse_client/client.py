@@ -16,7 +16,7 @@ from pilothouse_client.frames import error_fields
 from pilothouse_client.ids import IdSource
 from pilothouse_client.options import DEFAULTS, Options
 from pilothouse_client.pipeline import Pipeline, finish_in_child
-from pilothouse_client.plain import text
+from pilothouse_client.plain import joined, text
 from pilothouse_client.shield import Notices, Shield
 from pilothouse_client.transport import Transport
 
@@ -91,10 +91,14 @@ class Client:
         self, *, model: str, prompt_tokens: int, completion_tokens: int, **fields: Unpack[TokenFields]
     ) -> str | None:
         """Report what one model call used, linked to the current execution; return its id."""
-        counts = {"model": model, "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
         run = current_execution()
+        if run is not None:
+            return run.record_tokens(
+                model=model, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, **fields
+            )
+        counts = {"model": model, "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
         with self.shield("recording tokens"):
-            return run.record_tokens(**counts, **fields) if run else self.report_tokens({**counts, **fields})  # type: ignore[arg-type]
+            return self.report_tokens({**counts, **fields})
         return None
 
     def on_command(self, listener: Callable[[Command], object]) -> None:
@@ -160,7 +164,7 @@ class Client:
         if fault is None:
             return None
         told = error_fields(fault)
-        attributes = {**(told["attributes"] or {}), **(fields.get("attributes") or {})}
+        attributes = {**(told["attributes"] or {}), **joined(fields.get("attributes"), {})}
         known = {"at": now(), **self.known("error", fields)}
         return self.report("error", {**told, **known, "attributes": attributes or None})
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 from pilothouse_client.clock import Watch
 from pilothouse_client.commands import Cancelled
 from pilothouse_client.frames import error_fields, type_name
-from pilothouse_client.plain import text
+from pilothouse_client.plain import joined, text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,7 +88,7 @@ class Span:
 
     def set_attributes(self, **attributes: Any) -> None:
         """Add attributes, to be reported with the end."""
-        self._fields["attributes"] = {**(self._fields.get("attributes") or {}), **attributes}
+        self._fields["attributes"] = joined(self._fields.get("attributes"), attributes)
 
     def start(self) -> Self:
         """Report the start, now."""
@@ -299,7 +299,7 @@ class Step(Span):
         """Return the end; steps have no `error` field of their own, so it is told in their attributes."""
         if error is not None:
             told = {"error_type": type_name(error), "error_message": text(error)}
-            return {**self._closing(), "attributes": {**(self._fields.get("attributes") or {}), **told}}
+            return {**self._closing(), "attributes": joined(self._fields.get("attributes"), told)}
         return self._closing()
 
     def __enter__(self) -> Self:

@@ -38,6 +38,11 @@ def plain_mapping(value: object) -> dict[str, Any]:
     return copied if isinstance(copied, dict) else {"value": copied}
 
 
+def joined(value: object, more: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes that were given, whatever they are, with more of them."""
+    return {**plain_mapping(value), **more} if value is not None else more
+
+
 class _Copier:
     """Copies one value into JSON's types and stops at `MAX_NODES` parts."""
 
