@@ -99,3 +99,17 @@ def test_charts_are_read_by_arrow_keys(look):
 def test_selection_is_visible_in_forced_colours(look):
     page = look("/runs/", forced_colors="active")
     assert page.locator(".nav a[aria-current]").evaluate("link => getComputedStyle(link).borderTopWidth") == "2px"
+
+
+def test_a_ticked_box_and_its_row_are_seen_in_forced_colours(look):
+    page = look(FEW, forced_colors="active")
+    open_bulk(page)
+    assert page.locator("[data-sel]:checked").evaluate("box => getComputedStyle(box).appearance") == "auto"
+    assert page.locator("tr.sel").evaluate("row => getComputedStyle(row).outlineStyle") == "solid"
+
+
+def test_print_has_the_title_and_neither_boxes_nor_buttons(look):
+    page = look(FEW)
+    page.emulate_media(media="print")
+    assert page.get_by_role("heading", level=1).is_visible()
+    assert page.locator("[data-sel]:visible, button:visible, .side:visible").count() == 0
