@@ -113,3 +113,11 @@ def test_print_has_the_title_and_neither_boxes_nor_buttons(look):
     page.emulate_media(media="print")
     assert page.get_by_role("heading", level=1).is_visible()
     assert page.locator("[data-sel]:visible, button:visible, .side:visible").count() == 0
+
+
+def test_what_was_done_is_said_by_the_page_that_comes_next(look):
+    page = look("/prices/new/")
+    for name in ("Provider", "Model"):
+        page.get_by_label(name).fill("said")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_function("document.querySelector('#say').textContent.includes('success')")

@@ -358,6 +358,7 @@
   for (const s of $$(".scroll[tabindex]")) if (s.scrollWidth > s.clientWidth && !$("tbody :is(a, button)", s)) s.tabIndex = 0; /* what scrolls is reached by keys */
   if (sessionStorage.phToast) { toast(JSON.parse(sessionStorage.phToast)); delete sessionStorage.phToast; }
   tick(); selection(); if (sessionStorage.phTyped) typed(); $("[data-focus]")?.focus();
+  const told = $("#content > .callout :is(b, span)"); if (told) say(told.textContent); /* what stands there from the start no reader of the screen announces */
   if (navigator.platform && bell) unread(+($("[data-unread]").textContent || 0));
   window.PH = { $, $$, el, gone, open, pref, parse, say, toast, tick, pull, copy, duration, since, emit };
 })();
