@@ -28,6 +28,7 @@ FULL = ("disk is full", "no space left", "disk i/o error", "no such savepoint")
 AWAY = ("unable to open", "readonly database")  # SQLite's file or its folder is gone, or may not be written
 WRITE = "pilothouse_write"  # execution option of transactions that write
 WAIT = "pilothouse_wait_ms"  # execution option: how long such a transaction waits for another writer
+BINARY = "pilothouse_binary"  # execution option: PostgreSQL sends bytes as they are, and not as text of twice their size
 WRITER_LOCK = 0x70696C6F74  # the advisory lock that makes ingest one writer at a time on PostgreSQL
 
 Id = String(128)
@@ -84,10 +85,19 @@ def init_db(app: Flask, url: str) -> None:
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Attach the SQLite listeners to an engine; does nothing for other databases."""
+    """Attach the listeners that its database needs to an engine."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "before_cursor_execute", _set_format)
+
+
+def _set_format(
+    _connection: Connection, cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool
+) -> None:
+    if context is not None and context.execution_options.get(BINARY):
+        cursor.format = 1  # psycopg.pq.Format.BINARY; the driver is not there where nobody uses PostgreSQL
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: object) -> None:
@@ -194,7 +204,7 @@ def count_changed(statement: Update | Delete) -> int:
 
 def fetch_all(connection: Connection, statement: str, parameters: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
     """Return a statement's rows as the driver makes them: a third of the time where there are thousands."""
-    result = connection.exec_driver_sql(statement, parameters)
+    result = connection.exec_driver_sql(statement, parameters, execution_options={BINARY: True})
     rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
     result.close()
     return rows
