@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select, tuple_
 
-from pilothouse.sdk import DAY, HOUR, NotFound, db
+from pilothouse.sdk import HOUR, NotFound, db
 from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorGroupHour, ErrorRecord
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED, hour_of
 
@@ -136,11 +136,6 @@ def find(text: str) -> list[dict[str, str]]:
         {"title": group.title, "detail": f"{group.status}, {group.count} times", "url": f"/errors/{group.id}"}
         for group in page(GroupFilters(q=text), 7)
     ]
-
-
-def oldest_kept_hour(now: int) -> int:
-    """Return the moment (ms) before which hours of histograms are no longer kept: 400 days, the longest range."""
-    return hour_of(now - 400 * DAY)
 
 
 def _conditions(filters: GroupFilters) -> list[ColumnElement[bool]]:

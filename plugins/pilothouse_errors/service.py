@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Table, bindparam, delete, func, select, tuple_, update
 
 from pilothouse.sdk import (
+    DAY,
     Bulk,
     Invalid,
     NotFound,
@@ -30,14 +31,15 @@ from pilothouse.sdk import (
 )
 from pilothouse_errors import activity
 from pilothouse_errors.events import GroupResolved
-from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorRecord, ErrorSignature, ErrorSlab
+from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorGroupHour, ErrorRecord, ErrorSignature, ErrorSlab
 from pilothouse_errors.signatures import PARTS, SLAB, first_of, make_slab, searchable, slab_of
-from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
+from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED, hour_of
 
 TOPIC = "errors"
 WALK = "errors.walk_group"  # the task that goes on where a change of a large group stopped
 STEP = 2_000  # errors that one transaction changes: about 40 ms, for which other writers wait
 PURGED = 1_000  # errors that one transaction deletes
+LONGEST_RANGE = 400 * DAY  # what can be asked for
 
 _INSERT_SLAB = Bulk(ErrorSlab.__table__, ("slab", "oldest_at", "newest_at"))
 _INSERT_PARTS = Bulk(ErrorSignature.__table__, ("part", "slab", "bits"))
@@ -187,6 +189,16 @@ def purge_signatures() -> None:
     statement = delete(signatures).where(signatures.c.part == bindparam("one"), signatures.c.slab < bindparam("keep"))
     session.connection().execute(statement, [{"one": part, "keep": keep} for part in range(PARTS)])
     session.execute(delete(ErrorSlab).where(ErrorSlab.slab < keep).execution_options(synchronize_session=False))
+
+
+def purge_hours() -> None:
+    """Delete hours of histograms that no range reaches any more."""
+    before = hour_of(now() - LONGEST_RANGE)
+    session = db.session()
+    lock_writers(session.connection())
+    old = select(ErrorGroup.id).where(ErrorGroup.first_seen_at < before)  # by the key, whose first column is the group
+    hours = delete(ErrorGroupHour).where(ErrorGroupHour.group_id.in_(old), ErrorGroupHour.at < before)
+    session.execute(hours.execution_options(synchronize_session=False))
 
 
 def _next_slab() -> int:

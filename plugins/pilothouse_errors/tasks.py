@@ -27,6 +27,7 @@ def purge(_payload: Mapping[str, Any]) -> None:
             break
     with unit_of_work():
         service.purge_signatures()
+        service.purge_hours()
 
 
 def sign(_payload: Mapping[str, Any]) -> None:

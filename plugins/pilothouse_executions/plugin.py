@@ -130,13 +130,19 @@ def pilothouse_api_blueprints() -> Iterable[Blueprint]:
 @hookimpl
 def pilothouse_tasks() -> Iterable[Task]:
     """Return the tasks."""
-    return [Task("executions.mark_lost", tasks.mark_lost)]
+    return [
+        Task("executions.mark_lost", tasks.mark_lost),
+        Task("executions.expire", tasks.expire, transaction=False),
+    ]
 
 
 @hookimpl
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
-    return [BeatEntry("executions.mark_lost", "executions.mark_lost", every_s=10)]
+    return [
+        BeatEntry("executions.mark_lost", "executions.mark_lost", every_s=10),
+        BeatEntry("executions.expire", "executions.expire", every_s=600),
+    ]
 
 
 @hookimpl

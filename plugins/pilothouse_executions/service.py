@@ -1,11 +1,14 @@
-"""Acting on executions: cancel, rerun, commands for clients, marking silent ones lost; inside the caller's unit of work."""
+"""Acting on executions: cancel, rerun, commands for clients, marking silent ones lost, deleting old ones.
+
+Everything happens inside of the caller's unit of work.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from pilothouse.sdk import (
     FINAL,
@@ -114,6 +117,21 @@ def mark_lost(silence: int) -> int:
     if silent:
         after_commit(lambda: runtime().changes.bump(TOPIC))
     return len(silent)
+
+
+def expire(before: int, most: int) -> int:
+    """Delete up to `most` of the oldest executions that are from before a moment (ms) and silent since; returns how many.
+
+    Their steps, and what other plugins keep of them by a key, go along; what the measures hold stays.
+    """
+    session = db.session()
+    lock_writers(session.connection())
+    old = select(Execution.id).where(Execution.sorted_at < before, Execution.heard_at < before)
+    ids = list(session.scalars(old.order_by(Execution.sorted_at).limit(most)))
+    if ids:
+        session.execute(delete(Execution).where(Execution.id.in_(ids)).execution_options(synchronize_session=False))
+        after_commit(lambda: runtime().changes.bump(TOPIC))
+    return len(ids)
 
 
 def _locked(execution_id: str) -> Execution:

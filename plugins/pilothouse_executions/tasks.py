@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pilothouse.sdk import runtime
+from pilothouse.sdk import DAY, now, runtime, unit_of_work
 from pilothouse_executions import service
+
+EXPIRE_ROWS = 200  # executions a transaction deletes, each with its steps: it holds the writers' lock
+EXPIRE_STEPS = 200  # transactions a run makes; what is left waits for the next one
 
 
 def mark_lost(_payload: Mapping[str, Any]) -> None:
     """Mark executions lost that fell silent for PILOTHOUSE_LOST_AFTER."""
     service.mark_lost(runtime().settings["PILOTHOUSE_LOST_AFTER"])
+
+
+def expire(_payload: Mapping[str, Any]) -> None:
+    """Delete executions older than PILOTHOUSE_RETENTION_DAYS with their steps, in small batches; their counts stay."""
+    before = now() - runtime().settings["PILOTHOUSE_RETENTION_DAYS"] * DAY
+    for _ in range(EXPIRE_STEPS):
+        with unit_of_work():
+            if service.expire(before, EXPIRE_ROWS) < EXPIRE_ROWS:
+                return

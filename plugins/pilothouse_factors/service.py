@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import secrets
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 import pyotp
@@ -198,11 +197,6 @@ def shown_secret(address: str) -> str:
     """Return the secret of an `otpauth:` address in groups of four, for typing."""
     secret = pyotp.parse_uri(address).secret
     return " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
-
-
-def confirm_path(next_path: str) -> str:
-    """Return the address at which a code is asked for, on the way to another."""
-    return f"{CONFIRM}?next={quote(next_path, safe='/')}"
 
 
 def _takes(kept: Authenticator, code: str) -> bool:

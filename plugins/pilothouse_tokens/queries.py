@@ -166,11 +166,6 @@ def calls(
     return found
 
 
-def get_call(usage_id: str) -> TokenUsageRow | None:
-    """Return one call."""
-    return db.session().scalar(select(TokenUsageRow).where(TokenUsageRow.id == usage_id))
-
-
 def calls_of(execution_id: str) -> list[tuple[str, str | None, Totals]]:
     """Return the totals of one execution by model and provider, the dearest first."""
     row = TokenUsageRow

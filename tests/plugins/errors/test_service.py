@@ -181,6 +181,14 @@ def test_retention_takes_old_errors_and_leaves_counts(api, app):
     assert api.send(error("after"))["accepted"] == 1
 
 
+def test_hours_that_no_range_reaches_are_forgotten(api, app):
+    ancient, old = now() - 401 * DAY, now() - 399 * DAY
+    api.send(error("e1", at=ancient), error("e2", at=old))
+    tasks.purge({})
+    assert [count for _, count in group_queries.histogram(only_group().id, ancient, now()) if count] == [1]
+    assert only_group().count == 2
+
+
 def test_neighbours_lead_through_a_group(api):
     start = now() - HOUR
     rich = {"frames": [], "user": "ada", "attributes": {"a": 1}}

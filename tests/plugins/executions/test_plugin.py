@@ -23,7 +23,7 @@ def test_it_is_loaded_and_stands_before_those_that_need_it(app):
 def test_it_adds_what_others_build_on(app):
     assert contributed("measures") == {"executions.count", "executions.duration_ms"}
     assert contributed("permissions") == {"executions.runs.view", "executions.runs.control", "executions.runs.report"}
-    assert contributed("tasks") == {"executions.mark_lost"}
+    assert contributed("tasks") == {"executions.mark_lost", "executions.expire"}
     assert contributed("settings") == {"PILOTHOUSE_LOST_AFTER"}
 
 

@@ -220,3 +220,24 @@ def test_the_task_goes_by_the_setting(store, execution, time_of_day):
         with unit_of_work():
             tasks.mark_lost({})
         assert store.run("a")["status"] == status
+
+
+# --- retention ---
+
+
+def test_retention_takes_old_runs_with_their_steps_and_leaves_their_errors(either_store, execution, time_of_day):
+    old = time_of_day.at - 91 * clock.DAY
+    time_of_day.at -= 91 * clock.DAY
+    step = {"type": "step", "id": "s", "execution_id": "old", "name": "fetch"}
+    error = {"type": "error", "id": "e", "execution_id": "old", "error_type": "KeyError", "message": "m"}
+    either_store.send(execution("old", "failed", started_at=old), execution("long", "running", started_at=old), step)
+    time_of_day.at += 91 * clock.DAY
+    either_store.send(execution("long", "running"), execution("new", "succeeded"), error)
+    tasks.expire({})
+    assert [row["id"] for row in either_store.rows("SELECT id FROM executions ORDER BY id")] == ["long", "new", "old"]
+    time_of_day.at += 91 * clock.DAY
+    either_store.send(execution("new", "succeeded", release="2"))
+    tasks.expire({})
+    assert [row["id"] for row in either_store.rows("SELECT id FROM executions")] == ["new"]
+    assert either_store.rows("SELECT id FROM steps") == []
+    assert either_store.rows("SELECT id, execution_id FROM errors") == [{"id": "e", "execution_id": None}]
