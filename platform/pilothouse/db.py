@@ -21,7 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from pilothouse.errors import PilothouseError, StorageFull, StoreAway
 
-LOCK_WAIT_S = 8  # a writer waits out a lock of 4 s (bar.md section 2) with room; after that the caller gets 503
+LOCK_WAIT_S = 8  # a writer waits out a lock of 4 s with room; after that the caller gets 503
 RETRY_S = 5  # when callers are told to try again after an outage
 # SQLite cannot always say why a page was not written, and then undoes the whole transaction with all its savepoints
 FULL = ("disk is full", "no space left", "disk i/o error", "no such savepoint")
@@ -223,7 +223,7 @@ class Bulk:
     """One compiled INSERT or UPDATE for many rows of plain tuples, without the ORM and without a compile a call.
 
     SQLAlchemy's executemany builds a dict a row and processes each value; here the driver gets the tuples as they are,
-    which is three times faster for 500 rows (dependencies.md, API layer).
+    which is three times faster for 500 rows.
     """
 
     def __init__(self, table: Table, columns: Sequence[str], *, ignore_conflicts: bool = False, on_conflict: str = "") -> None:

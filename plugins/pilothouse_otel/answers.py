@@ -1,7 +1,7 @@
 """What OTLP answers: in the encoding of the request, success with what was refused, faults as google.rpc.Status.
 
 https://opentelemetry.io/docs/specs/otlp/#otlphttp-response (OTLP 1.10). Exporters try again on 503 only: 429 loses data
-with older ones, 500 with newer ones (dialects.md). So whatever will pass by itself is a 503 with Retry-After.
+with older ones, 500 with newer ones. So whatever will pass by itself is a 503 with Retry-After.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whom and what a span belongs to: workflow, agent, user, session, environment and release (dialects.md, field mapping)."""
+"""Whom and what a span belongs to: workflow, agent, user, session, environment and release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of step a span is, in every dialect (dialects.md, field mapping: agent, step / tool)."""
+"""What kind of step a span is, in every dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokens that a span reports, by the normaliser's rules (dialects.md): which fields, and what includes what."""
+"""The tokens that a span reports, of whichever dialect: which fields, and what includes what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokens that a span reports, by the normaliser's rules (dialects.md): which fields, and what includes what.
+"""The tokens that a span reports, of whichever dialect: which fields, and what includes what.
 
 Python's SDK writes `gen_ai.usage.input_tokens.cached`, Node's `gen_ai.usage.cache_read.input_tokens`; input includes what was
 cached in both, output includes reasoning. Sums on agents are provisional: the recorder counts them while no call is known.

@@ -1,7 +1,6 @@
 """The strip of figures and the charts of the analytics page.
 
-The measures named here are those that are always there (contract.md, Exact answers); where a plugin is missing, so is its
-card.
+The measures named here are those that are always there; where a plugin is missing, so is its card.
 """
 
 from __future__ import annotations

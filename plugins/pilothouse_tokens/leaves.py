@@ -1,9 +1,9 @@
 """Counting leaves only: a sum counts while its parts are unknown, and no longer once one of them is reported.
 
-Frameworks repeat the usage of their model calls on the agent, the chain or the workflow above them (dialects.md, rules of
-the normaliser). Two rules decide, and both give the same result in any order of arrival: a row does not count where usage
-of its execution was found on a step anywhere below its own; a provisional row does not count where its execution has a row
-that is not provisional. A call without tokens hides nothing: what is above it may be all that is known.
+Frameworks repeat the usage of their model calls on the agent, the chain or the workflow above them. Two rules decide, and
+both give the same result in any order of arrival: a row does not count where usage of its execution was found on a step
+anywhere below its own; a provisional row does not count where its execution has a row that is not provisional. A call
+without tokens hides nothing: what is above it may be all that is known.
 
 The steps that have usage below them are kept (`token_sums`), so that a late sum, a late leaf and a late step in between are
 each one lookup: whatever joins the three adds the steps above it. A step enters the table once.

@@ -86,7 +86,7 @@ def pricer(connection: Connection, calls: Iterable[Any]) -> Pricer:
 def fill_in(signals: list[TokenUsage]) -> list[TokenUsage]:
     """Fill in cost and price where the source did not report a cost: the enricher, inside the ingest transaction.
 
-    A reported cost of 0 for tokens is unknown (dialects.md: clients without a price list send it).
+    A reported cost of 0 for tokens is unknown (clients without a price list send it).
     """
     connection = db.session().connection()
     prices = pricer(connection, signals)

@@ -1,4 +1,4 @@
-"""Figures read as console.md section 3.4 says."""
+"""Figures read as people read them, the same everywhere."""
 
 import subprocess
 from pathlib import Path

@@ -122,6 +122,11 @@ def test_the_database_goes_up_and_down(run, place: Path) -> None:
     assert "executions" in run("db", "upgrade").out
 
 
+def test_migrations_are_written_for_plugins_only(run, place: Path) -> None:
+    told = run("db", "revision", "nobody", "what changes")
+    assert (told.code, told.err) == (1, "pilothouse: No plugin named nobody has migrations.\n")
+
+
 def test_a_database_that_drifted_is_told(run, place: Path) -> None:
     engine = create_engine(f"sqlite:///{place / 'pilothouse.db'}")
     with engine.begin() as connection:

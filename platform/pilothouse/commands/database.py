@@ -59,6 +59,16 @@ def _current() -> None:
         click.echo(f"{name} {revision or '(never upgraded)'}")
 
 
+@_db_group.command("revision")
+@click.argument("plugin")
+@click.argument("message")
+def _revision(plugin: str, message: str) -> None:
+    """Write a migration of PLUGIN from what its models and the database differ in; MESSAGE says what changes."""
+    from pilothouse import migrate
+
+    click.echo(f"Wrote {migrate.revision(plugin, message)}.")
+
+
 db_group: click.Command = in_application(_db_group)
 
 

@@ -20,7 +20,7 @@ from pilothouse.identity.cookies import session_cookie
 from pilothouse.identity.sessions import TOUCH_EVERY, Found, find_session
 from pilothouse.runtime import runtime
 
-KEPT_S = 10.0  # longer than the 5 s between two polls of a console, which then cost no query (bar.md P12)
+KEPT_S = 10.0  # longer than the 5 s between two polls of a console, which then cost no query
 LATE_S = 1.0  # how late a token's revocation may be seen by another process; sessions are asked for each time
 KEPT_PRINCIPALS = 10_000  # a bound on memory; then all are forgotten
 TOUCH = "pilothouse_touch"  # the attribute of flask.g: whose last use is to be noted after the answer

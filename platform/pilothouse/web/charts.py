@@ -1,6 +1,6 @@
 """Charts as SVG made on the server: visible with the first paint, without a script, with their numbers in a table.
 
-The recipe (console.md section 7): a two-column grid; labels in SVGs of their own, the plot in a `viewBox` of 1000 units
+The recipe: a two-column grid; labels in SVGs of their own, the plot in a `viewBox` of 1000 units
 stretched to its box, with strokes that do not scale. charts.js adds the crosshair, reading by keyboard, and zoom.
 """
 

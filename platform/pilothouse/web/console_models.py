@@ -1,6 +1,6 @@
 """`ConsoleModelView`: lists and forms over a table, closed by default.
 
-What stock Flask-Admin gets wrong and this base closes (bar.md section 4): everything is allowed, hidden columns are found
+What stock Flask-Admin gets wrong and this base closes: everything is allowed, hidden columns are found
 through search, `get_one` ignores the scope of `get_query`, a huge page number is an error, counts read the whole table,
 errors show SQL, exports carry formulas and read everything first.
 """

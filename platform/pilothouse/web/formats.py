@@ -1,4 +1,4 @@
-"""How figures read: durations, moments, money, counts, shares. console.js prints the same forms (console.md 3.4).
+"""How figures read: durations, moments, money, counts, shares. console.js prints the same forms.
 
 Missing is an en dash. Units stand after a no-break space, so that a figure never breaks over two lines.
 """

@@ -1,4 +1,4 @@
-"""Security headers on every answer (console.md, section 9)."""
+"""Security headers on every answer."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _configuration(settings: Settings, registry: Registry) -> dict[str, Any]:
         "result_expires": None,
         "enable_utc": True,
         "worker_prefetch_multiplier": 1,
-        "worker_max_memory_per_child": 300_000,  # KiB (P8 of bar.md): a process above it is replaced after its task
+        "worker_max_memory_per_child": 300_000,  # KiB: a process above it is replaced after its task
         "worker_cancel_long_running_tasks_on_connection_loss": True,  # what Celery 6 does; silences its warning
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,

@@ -23,7 +23,7 @@ from pilothouse.work.events import DeadLetter
 from pilothouse.work.models import DEAD, DONE, RUNNING, SENT, TICK_KEY, WAITING, Job, JobAttempt
 
 JOBS, ATTEMPTS = Job.__table__, JobAttempt.__table__  # every job passes here: tables cost half of what models do
-LEASE_MS = 20 * clock.SECOND  # with the sweep's 5 s a killed worker is noticed within 25 s (bar.md section 2: 30 s)
+LEASE_MS = 20 * clock.SECOND  # with the sweep's 5 s a killed worker is noticed within 25 s
 RENEW_S = 5.0  # three renewals may fail before the lease ends
 MAX_STARTS = 3
 BACK_OFF_MS = (2 * clock.SECOND, 10 * clock.SECOND)  # before the second and the third start

@@ -1,4 +1,4 @@
-"""The endpoints of errors, as contract.md says them."""
+"""The endpoints of errors, as programs call them."""
 
 from __future__ import annotations
 

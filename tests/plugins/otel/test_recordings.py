@@ -9,7 +9,7 @@ import pytest
 from tests.plugins.otel import recordings
 
 # What of a case cannot be as the facts have it, and why.
-EXCLUSIVE_INPUT = "usage_details tells the parts of the input beside each other (dialects.md): 64 cached beside 120 are 184"
+EXCLUSIVE_INPUT = "usage_details tells the parts of the input beside each other: 64 cached beside 120 are 184"
 JSON_BATCHES = "the reader counts the items of JSON batches and reads no tokens out of them"
 MANUAL = {"traces": 1, "spans": 4, "error_spans": 1, "calls": 1, "input": 120, "output": 30}
 DIFFERENT = {
