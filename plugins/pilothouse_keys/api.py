@@ -44,6 +44,13 @@ class ListQuery(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
+class TokensQuery(msgspec.Struct, frozen=True):
+    """Which page of the tokens."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: str | None = None
+
+
 class PeriodQuery(msgspec.Struct, frozen=True):
     """The period, 30 days if left out."""
 
@@ -222,9 +229,11 @@ def key_usage(key_id: str, query: PeriodQuery) -> Usage:
     return Usage(used["calls"], used["prompt_tokens"], used["completion_tokens"], total, to_usd(used["cost_nano"]))
 
 
-def list_tokens() -> Page[TokenRecord]:
+def list_tokens(query: TokensQuery) -> Page[TokenRecord]:
     """List the access tokens that may still be used, newest first."""
-    return Page([token_record(row) for row in tokens.tokens()])
+    found = tokens.tokens(limit=query.limit + 1, after=read_cursor(query.cursor) if query.cursor else None)
+    rows, cursor = page_of(found, query.limit, lambda row: (row.created_at, row.id))
+    return Page([token_record(row) for row in rows], cursor)
 
 
 def create_token(body: NewToken) -> TokenRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, or_, select, tuple_, update
 
 from pilothouse import audit, clock
 from pilothouse.access import ROLES, SCOPES, Principal, Role, Scope, outranks
@@ -81,9 +81,11 @@ def _principal(row: AccessToken, user: User | None) -> Principal:
     )
 
 
-def tokens(*, limit: int = 500) -> list[AccessToken]:
-    """Return the tokens that may still be used, newest first."""
+def tokens(*, limit: int = 500, after: tuple[int, str] | None = None) -> list[AccessToken]:
+    """Return up to `limit` tokens that may still be used, newest first, after the (`created_at` in ms, id) of the last one."""
     statement = select(AccessToken).where(AccessToken.revoked_at.is_(None), _unexpired())
+    if after is not None:
+        statement = statement.where(tuple_(AccessToken.created_at, AccessToken.id) < after)
     newest_first = statement.order_by(AccessToken.created_at.desc(), AccessToken.id.desc())
     return list(db.session.scalars(newest_first.limit(limit)))
 

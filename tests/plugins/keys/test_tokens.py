@@ -60,3 +60,13 @@ def test_the_page_shows_a_new_token_once(as_role):
     assert made.headers["Cache-Control"] == "no-store"
     listed = admin.get("/keys/?tab=tokens").text
     assert "ci" in listed
+
+
+def test_the_list_goes_on_by_cursor(api):
+    made = {api.post("/api/access-tokens", json={"name": f"t{n}", "scopes": ["read"]}).json["id"] for n in range(3)}
+    first = api.get("/api/access-tokens?limit=2").json
+    rest = api.get(f"/api/access-tokens?limit=500&cursor={first['next_cursor']}").json
+    found = [row["id"] for row in (*first["data"], *rest["data"])]
+    assert (len(first["data"]), rest["next_cursor"]) == (2, None)
+    assert made < set(found)
+    assert len(found) == len(set(found))
