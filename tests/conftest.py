@@ -270,6 +270,10 @@ class Beside:
             except Exception as fault:  # noqa: BLE001 - told by the test that waits
                 self._fault = fault
 
+    @property
+    def waits(self) -> bool:
+        return self._thread.is_alive()
+
     def end(self) -> None:
         self._thread.join(self.ENDS_S)
         db.session.rollback()

@@ -64,6 +64,8 @@ def wake_snoozed() -> int:
     while db.session().execute(due).first() is not None:  # mostly nothing is, and then nobody's writing is held up
         with unit_of_work() as session:
             rows = list(session.execute(due.with_for_update(of=Notification, skip_locked=True)))
+            if not rows:
+                break  # another worker brings them back
             wanted = [row for row in rows if _still_wanted(row.user_id, row.category)]
             ended = update(Notification).where(Notification.id.in_([row.id for row in rows]))
             session.execute(ended.values(snoozed_until=None), execution_options=UNSYNCHRONISED)

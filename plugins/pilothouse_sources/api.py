@@ -67,7 +67,7 @@ def list_sources(query: SourceQuery) -> Sources:
 
     Each client by the name and version that it gives, with its access token; what was accepted, known before and rejected,
     and why. Requests that were refused as a whole count as one rejected, also those that were not let in: without a known
-    token (401), without the scope (403), over a limit (429). At most 500, the ones heard of last.
+    token (401), without the scope (403), over a limit (429). At most 500, the ones heard of last, and the newest 1,000 reasons.
     """
     return Sources([_answer(line) for line in queries.lines(query.period())])
 

@@ -11,6 +11,7 @@ from pilothouse.sdk import DAY, Period, access_tokens, db
 from pilothouse_sources.models import SourceDay, SourceRefusal
 
 MOST = 500  # lines, those heard of last first
+MOST_REASONS = 1_000  # of all lines together, the newest: each is a row of the page
 
 Who = tuple[str, str, str]  # token, client, version
 
@@ -72,7 +73,8 @@ def _reasons(period: Period) -> dict[Who, list[Reason]]:
                func.max(table.last_signal))
         .where(table.day >= period.since - period.since % DAY, table.day < period.until)
         .group_by(table.token_id, table.client, table.version, table.field, table.message)
-        .order_by(last.desc())
+        .order_by(last.desc(), table.token_id, table.client, table.version, table.field, table.message)
+        .limit(MOST_REASONS)
     )  # fmt: skip
     by_source: dict[Who, list[Reason]] = defaultdict(list)
     for token, client, version, name, message, times, at, signal in found:

@@ -9,7 +9,10 @@ import pytest
 
 from pilothouse import clock
 from pilothouse.clock import HOUR
+from pilothouse.db import unit_of_work
+from pilothouse.identity.users import add_user
 from pilothouse_notifications import service, tasks
+from pilothouse_notifications.models import Notification, StoredNotice
 
 
 @pytest.fixture
@@ -130,3 +133,24 @@ def test_an_hour_is_taken_back(told):
     answer = told.post(f"/notifications/{newest(told)['id']}/snooze", data={"until": "hour"}, headers={"X-Ph-Async": "1"})
     told.post(answer.json["toast"]["undo"]["url"])
     assert unread(told) == 1
+
+
+@pytest.mark.postgres
+def test_what_another_worker_brings_back_is_left_to_it(beside):
+    at = clock.now()
+    with unit_of_work() as session:
+        reader = add_user("ada@example.com", "member").id
+        session.add(StoredNotice(
+            id="n", event_id="e", category="executions.failed", kind="workflow", type="error", title="t", message="m", urgent=False,
+            payload="{}", count=1, state="done", created_at=at,
+        ))  # fmt: skip
+        session.flush()
+        session.add(Notification(
+            id="c", notice_id="n", user_id=reader, kind="workflow", count=1, read_at=at, snoozed_until=at - 1, created_at=at
+        ))  # fmt: skip
+    with unit_of_work() as session:
+        session.get_one(Notification, "c", with_for_update=True)
+        second = beside(service.wake_snoozed)
+        waits = second.waits
+    second.end()
+    assert not waits

@@ -11,11 +11,13 @@ from tests.conftest import token_of
 from tests.plugins.sources.conftest import event
 
 from pilothouse.clock import DAY
+from pilothouse.db import unit_of_work
 from pilothouse.runtime import runtime
 from pilothouse.testing import Api, count_queries
 from pilothouse.turned_away import PAUSE_S, TurnedAway
-from pilothouse_sources import recorder
+from pilothouse_sources import queries, recorder
 from pilothouse_sources.clients import client_of
+from pilothouse_sources.models import SourceDay, SourceRefusal
 
 
 def sources(api, query=""):
@@ -138,6 +140,20 @@ def test_reasons_without_end_are_counted_as_others(api, monkeypatch):
     reasons = sources(api)["curl"]["rejections"]
     assert "(other reasons)" in {reason["message"] for reason in reasons}
     assert len(reasons) == 3
+
+
+def test_the_newest_thousand_reasons_are_told(app, api):
+    send(api, event("e1"))
+    number = queries.MOST_REASONS + 1
+    with unit_of_work() as session:
+        day = session.query(SourceDay).one()
+        who = {"day": day.day, "token_id": day.token_id, "client": day.client, "version": day.version}
+        day.rejected = number
+        session.add_all(
+            SourceRefusal(**who, field="f", message=f"m{n}", count=1, last_at=day.last_at + n, last_signal=None) for n in range(number)
+        )
+    told = [reason["message"] for reason in sources(api)["curl"]["rejections"]]
+    assert (len(told), told[0], "m0" in told) == (queries.MOST_REASONS, f"m{number - 1}", False)
 
 
 def test_a_report_costs_one_more_statement(app, api):
