@@ -17,6 +17,7 @@ from pilothouse.sdk import (
     HOUR,
     Conflict,
     Credential,
+    FieldError,
     Invalid,
     NotReached,
     Place,
@@ -76,9 +77,8 @@ def change(key_id: str, changes: Mapping[str, Any], principal: Principal, secret
     key = queries.get(key_id, lock=True)
     if "base_url" in changes and _trimmed(changes["base_url"]) != key.base_url:
         if secret is None or _fingerprint(secret) != key.fingerprint:
-            error = Invalid.field("secret", "is asked for again where base_url changes")
-            error.code = "secret_required"
-            raise error
+            wrong = FieldError("secret", "is asked for again where base_url changes")
+            raise Invalid(f"{wrong.path}: {wrong.message}", [wrong], code="secret_required")
         _check_base(key.service, changes["base_url"])
         key.base_url = _trimmed(changes["base_url"])
         key.previous, key.previous_until = None, None  # nobody showed that they know the old secret

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from flask import request
 
 from pilothouse.sdk import (
+    Busy,
     FieldError,
     Outcome,
-    PilothouseError,
     Rejection,
     Signal,
     Source,
@@ -28,12 +28,6 @@ MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however mu
 WAIT_S = 2.0  # how long one more request may wait for its turn before it is sent away
 LONGEST_CLIENT = 100
 UNREAD = -1  # the place of what could not even be read
-
-
-class Busy(PilothouseError):
-    """More telemetry than can be worked on; sending it again a little later helps."""
-
-    status, code, title = 503, "busy", "Too much telemetry at once"
 
 
 class Door:

@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.plugins.otel.conftest import PROTOBUF, request_of, span, trace_id
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from pilothouse_otel.door import Busy, Door
+from pilothouse.errors import Busy
+from pilothouse_otel.door import Door
 from pilothouse_otel.limits import MOST_BYTES, MOST_SPANS
 
 TRACES = ("/v1/traces", "/otlp/v1/traces", "/otlp//v1/traces", "/api/public/otel/v1/traces")
