@@ -1,4 +1,4 @@
-"""The budgets of console.md section 11, measured in the browser."""
+"""What a page may cost, measured in the browser."""
 
 import pytest
 
