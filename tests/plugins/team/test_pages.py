@@ -191,7 +191,7 @@ def test_the_activity_page_speaks_in_words(team, owner, invited):
     assert "signed in" in page
 
 
-@pytest.mark.parametrize("query", ["since=x", "range=3y", "limit=0", "actor=%00"])
+@pytest.mark.parametrize("query", ["since=x", "range=3y", "limit=0"])
 def test_an_old_link_with_wrong_filters_still_opens(owner, query):
     assert owner.get(f"/team/?tab=audit&{query}").status_code == 200
 
