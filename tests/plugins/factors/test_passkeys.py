@@ -157,7 +157,9 @@ def test_nonsense_is_refused(console: tuple[Flask, str], answer: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/factors/", "/factors/passkeys/new", "/factors/confirm", "/factors/passkey", "/login?again=1"])
+@pytest.mark.parametrize(
+    "path", ["/factors/", "/factors/passkeys/new", "/factors/confirm", "/factors/passkey", "/login?again=1"]
+)
 def test_a_page_has_no_violation_and_does_not_scroll_sideways(
     console: tuple[Flask, str], chromium: Browser, path: str, scheme: Any
 ) -> None:
