@@ -119,19 +119,25 @@ def mark_lost(silence: int) -> int:
     return len(silent)
 
 
-def expire(before: int, most: int) -> int:
-    """Delete up to `most` of the oldest executions that are from before a moment (ms) and silent since; returns how many.
+def expired(before: int, most: int) -> list[str]:
+    """Return up to `most` of the oldest executions that are from before a moment (ms) and silent since.
+
+    A look without the writers' lock: what was imported from long ago a short while ago is passed over, and may be much.
+    """
+    old = select(Execution.id).where(Execution.sorted_at < before, Execution.heard_at < before)
+    return list(db.session().scalars(old.order_by(Execution.sorted_at).limit(most)))
+
+
+def expire(ids: Sequence[str], before: int) -> None:
+    """Delete executions that are still silent since before a moment (ms).
 
     Their steps, and what other plugins keep of them by a key, go along; what the measures hold stays.
     """
     session = db.session()
     lock_writers(session.connection())
-    old = select(Execution.id).where(Execution.sorted_at < before, Execution.heard_at < before)
-    ids = list(session.scalars(old.order_by(Execution.sorted_at).limit(most)))
-    if ids:
-        session.execute(delete(Execution).where(Execution.id.in_(ids)).execution_options(synchronize_session=False))
-        after_commit(lambda: runtime().changes.bump(TOPIC))
-    return len(ids)
+    silent = delete(Execution).where(Execution.id.in_(ids), Execution.heard_at < before)
+    session.execute(silent.execution_options(synchronize_session=False))
+    after_commit(lambda: runtime().changes.bump(TOPIC))
 
 
 def _locked(execution_id: str) -> Execution:

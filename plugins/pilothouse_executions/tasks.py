@@ -9,7 +9,7 @@ from pilothouse.sdk import DAY, now, runtime, unit_of_work
 from pilothouse_executions import service
 
 EXPIRE_ROWS = 200  # executions a transaction deletes, each with its steps: it holds the writers' lock
-EXPIRE_STEPS = 200  # transactions a run makes; what is left waits for the next one
+EXPIRE_MOST = 40_000  # executions a run deletes; what is left waits for the next one
 
 
 def mark_lost(_payload: Mapping[str, Any]) -> None:
@@ -20,7 +20,7 @@ def mark_lost(_payload: Mapping[str, Any]) -> None:
 def expire(_payload: Mapping[str, Any]) -> None:
     """Delete executions older than PILOTHOUSE_RETENTION_DAYS with their steps, in small batches; their counts stay."""
     before = now() - runtime().settings["PILOTHOUSE_RETENTION_DAYS"] * DAY
-    for _ in range(EXPIRE_STEPS):
+    ids = service.expired(before, EXPIRE_MOST)
+    for first in range(0, len(ids), EXPIRE_ROWS):
         with unit_of_work():
-            if service.expire(before, EXPIRE_ROWS) < EXPIRE_ROWS:
-                return
+            service.expire(ids[first : first + EXPIRE_ROWS], before)
