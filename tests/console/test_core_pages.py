@@ -155,7 +155,7 @@ def test_the_page_goes_on_when_the_first_signal_came_in(owner):
     token = re.search(r"ph_access_\w+", owner.submit("/welcome/token").text)[0]
     assert owner.get(f"/welcome/arrived?since={before}").json == {"url": None}
     owner.application.test_client().post("/api/ingest", json={"signals": []}, headers={"Authorization": f"Bearer {token}"})
-    assert owner.get(f"/welcome/arrived?since={before}").json == {"url": "/executions/?workflow=first-run"}
+    assert owner.get(f"/welcome/arrived?since={before}").json == {"url": "/runs/"}
     assert not token_used_since(clock.now() + 1000)
 
 

@@ -34,7 +34,7 @@ def demo(url: str | None, token: str | None) -> None:
         done, failed = _run_all(client)
         if not client.flush(FLUSH_S):
             raise PilothouseError(f"{url} did not take the signals: is the token right, and has it the scope ingest?")
-    click.echo(f"{done + failed} executions, {failed} of them failed. See {url}/executions/")
+    click.echo(f"{done + failed} executions, {failed} of them failed. See {url}")
 
 
 def _run_all(client: Client) -> tuple[int, int]:

@@ -19,10 +19,12 @@ from pilothouse.identity.principal import require
 from pilothouse.identity.proving import require_proof
 from pilothouse.plugins.switches import is_enabled, switch
 from pilothouse.runtime import runtime
+from pilothouse.signals import Execution
 from pilothouse.web import queries
 from pilothouse.web.api_examples import documented_groups
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.live import done
+from pilothouse.web.navigation import current_navigation, first_page, page_of_owner
 from pilothouse.web.paging import page_of, read_cursor
 from pilothouse.web.snippets import FIRST_WORKFLOW, written_snippets
 from pilothouse.web.system_api import current_document, describe_plugin
@@ -168,10 +170,19 @@ class WelcomeView(ConsoleView):
     def arrived(self) -> Response:
         """Tell the waiting page where to go once a signal came in after the moment `since` (ms)."""
         since = request.args.get("since", clock.now(), type=int)
-        url = f"/executions/?workflow={FIRST_WORKFLOW}" if queries.token_used_since(since) else None
+        url = _first_arrival() if queries.token_used_since(since) else None
         response = Response(json.dumps({"url": url}), mimetype="application/json")
         response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def _first_arrival() -> str:
+    """Return where the first signal is seen: the snippets' workflow on the executions' page, else the first page there is."""
+    navigation, principal = current_navigation(), require("core.console.view")
+    url = page_of_owner(navigation, principal, Execution)
+    if url is not None:
+        return f"{url}?workflow={FIRST_WORKFLOW}"
+    return first_page(navigation, principal) or url_for("welcome.index")
 
 
 PAGES = (

@@ -18,6 +18,7 @@ from pilothouse.contract.contributions import NavItem
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application, runtime
+from pilothouse.signals import Signal
 
 SECTIONS = ("Monitor", "Insights", "Workspace")  # in this order; sections of plugins' own follow by name
 ACCOUNT = "Account"  # pages about the reader: in their menu at the foot of the sidebar
@@ -129,3 +130,12 @@ def current_navigation() -> Navigation:
 def first_page(navigation: Navigation, principal: Principal) -> str | None:
     """Return the address of the first page that the principal may open."""
     return next((entry.url for section in navigation.sections(principal) for entry in section.items), None)
+
+
+def page_of_owner(navigation: Navigation, principal: Principal, signal: type[Signal]) -> str | None:
+    """Return the address of the first page of the plugin that stores a signal type; None where the principal may open none."""
+    recorders = runtime().registry.all("recorders")
+    owners = {plugin for plugin, recorder in recorders if recorder.owner and recorder.signal is signal}
+    theirs = {item.endpoint for plugin, item in _offered(principal) if plugin in owners}
+    entries = [entry for section in navigation.sections(principal) for entry in section.items]
+    return next((entry.url for entry in entries if entry.endpoint in theirs), None)

@@ -47,6 +47,11 @@ def test_an_empty_console_shows_how_to_send_a_first_one(as_role):
     assert 'href="/welcome/"' in page
 
 
+def test_the_first_steps_lead_to_the_first_workflow(api, as_role):
+    api.post("/api/ingest", json={"signals": []})
+    assert as_role("viewer").get("/welcome/arrived?since=0").json == {"url": "/executions/?workflow=first-run"}
+
+
 def test_the_newest_come_first_and_names_are_text(runs, as_role):
     assert listed(as_role("viewer")) == ["on", "bad", "ok", "old"]
     page = as_role("viewer").get("/executions/").text
