@@ -6,6 +6,7 @@ import ast
 import configparser
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from pilothouse import sdk
 from pilothouse.contract import hookspecs
 from pilothouse.db import Model
-from pilothouse.plugins.discovery import installed_names
+from pilothouse.plugins.discovery import GROUP
 from pilothouse.runtime import runtime
 from pilothouse.settings import CORE_SETTINGS
 
@@ -30,7 +31,7 @@ def relative(path: Path) -> str:
 def test_every_installed_plugin_is_loaded(app):
     failed = {plugin.name: plugin.reason for plugin in runtime().registry.plugins if plugin.state == "failed"}
     assert failed == {}
-    assert {plugin.name for plugin in runtime().registry.loaded} == {"core", *installed_names()}
+    assert {plugin.name for plugin in runtime().registry.loaded} == {"core", *(point.name for point in entry_points(group=GROUP))}
 
 
 def test_only_the_unit_of_work_commits():

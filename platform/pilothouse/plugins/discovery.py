@@ -31,11 +31,6 @@ def discover(disabled: Sequence[str] = ()) -> list[Candidate]:
     return [_load(*one) for one in found]
 
 
-def installed_names() -> list[str]:
-    """Return the names of all installed plugins without importing any."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
-
-
 def _distribution(point: EntryPoint) -> tuple[str, str]:
     """Return the name and version of the distribution that offers a plugin."""
     if point.dist is None:
