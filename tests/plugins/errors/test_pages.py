@@ -145,6 +145,15 @@ def test_a_value_that_does_not_exist_is_named(groups, as_role, form, path):
     assert path in answer.text
 
 
+def test_a_group_is_resolved_with_a_note(groups, as_role):
+    member, key = as_role("member"), groups["KeyError"]
+    assert f'formaction="/errors/{key}/change" name="status" value="resolved"' in member.get(f"/errors/{key}").text
+    page = post(member, f"/errors/{key}/change", notes=HOSTILE, status="resolved").text
+    assert "Resolved by" in page
+    assert "&lt;img src=x" in page.partition('id="group-state"')[2][:600]
+    assert "formaction" not in page
+
+
 def test_a_comment_joins_the_story_as_text(groups, as_role):
     member, key = as_role("member"), groups["KeyError"]
     page = post(member, f"/errors/{key}/comment", notes=HOSTILE).text
