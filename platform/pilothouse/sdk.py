@@ -132,6 +132,7 @@ from pilothouse.web import formats
 from pilothouse.web.api import ApiBlueprint
 from pilothouse.web.bodies import read_body
 from pilothouse.web.charts import Chart, Series
+from pilothouse.web.client_door import Door
 from pilothouse.web.conditional import tagged, unchanged
 from pilothouse.web.console_base import ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
@@ -158,10 +159,10 @@ __all__ = [
     "DAY", "DEFAULT_LIMIT", "FINAL", "HOUR", "MINUTE", "NANO", "NOTHING", "OTHER", "PUBLIC", "QUARTER", "ROLES",
     "SECOND", "AdminView", "ApiBlueprint", "Arrival", "ArrivalSink", "Ask", "AuditEntry", "Batch", "BeatEntry",
     "Bucket", "BudgetUsedUp", "Bulk", "Busy", "Chart", "Command", "Conflict", "ConsoleModelView", "ConsoleView",
-    "Credential", "CutOff", "Deadline", "Deltas", "Enricher", "Error", "ErrorDetail", "Event", "EventSignal",
-    "EventSink", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid", "Json", "Lane",
-    "Limit", "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest", "Measure",
-    "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound",
+    "Credential", "CutOff", "Deadline", "Deltas", "Door", "Enricher", "Error", "ErrorDetail", "Event",
+    "EventSignal", "EventSink", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid",
+    "Json", "Lane", "Limit", "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest",
+    "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound",
     "NotReached", "NotSignedIn", "Notice", "NotificationCategory", "Outcome", "OutgoingAnswer", "OutgoingPool",
     "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Place", "Price", "Principal",
     "RateLimit", "Reaction", "Recorded", "Recorder", "Refusal", "Rejection", "Reservation", "Resolution", "Role",

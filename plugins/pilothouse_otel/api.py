@@ -7,10 +7,10 @@ from collections.abc import Callable
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-from pilothouse.sdk import ApiBlueprint, PilothouseError, now, open_to_browsers, read_body
+from pilothouse.sdk import ApiBlueprint, Door, PilothouseError, now, open_to_browsers, read_body
 from pilothouse_otel import answers, logs, metrics, reading, traces
 from pilothouse_otel.cleaning import clean_logs, clean_spans
-from pilothouse_otel.door import Door, submit, submit_points
+from pilothouse_otel.door import submit, submit_points
 from pilothouse_otel.limits import MOST_BYTES
 from pilothouse_otel.reading import Encoding
 from pilothouse_otel.spans import Refused

@@ -1,10 +1,9 @@
-"""The way of every request through this plugin: how many at once, who it is from, and its signals into ingest."""
+"""The way of every request through this plugin: who it is from, what is said where too many come, its signals into ingest."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 
 from flask import request
 
@@ -24,35 +23,10 @@ from pilothouse_otel import service
 from pilothouse_otel.points import Point
 from pilothouse_otel.spans import Refused
 
-MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however much telemetry comes
-WAIT_S = 2.0  # how long one more request may wait for its turn before it is sent away
 LONGEST_CLIENT = 100
 UNREAD = -1  # the place of what could not even be read
-
-
-class Door:
-    """Lets in so many requests at once; one an application."""
-
-    def __init__(self, most: int = MOST_AT_ONCE, wait_s: float = WAIT_S) -> None:
-        """Take how many work at once, and how long (seconds) one more may wait."""
-        self._places = threading.BoundedSemaphore(most)
-        self._wait_s = wait_s
-
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Take a place for the time of the block. Raises Busy where none comes free in time."""
-        if not self._places.acquire(timeout=self._wait_s):
-            raise Busy("Too many batches are being stored; send this one again.", retry_after=1)
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    @contextmanager
-    def serve(self) -> Iterator[None]:
-        """Take a place for the running request, and let those hear of it who count what is refused."""
-        with self.enter(), runtime().ingest.watched(source()):
-            yield
+# raised by the door where too many requests work already
+FULL = partial(Busy, "Too many batches are being stored; send this one again.", retry_after=1)
 
 
 def submit(items: Sequence[tuple[int, Signal]], refused: Refused | None = None) -> Refused:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from flask import Response
 
-from pilothouse.sdk import ApiBlueprint, Invalid, NotFound, TooLarge, now, read_body
+from pilothouse.sdk import ApiBlueprint, Door, Invalid, NotFound, TooLarge, now, read_body
 from pilothouse_otel import agents, langfuse, observations
-from pilothouse_otel.door import Door, submit
+from pilothouse_otel.door import submit
 from pilothouse_otel.limits import MOST_BYTES, MOST_ITEMS
 from pilothouse_otel.spans import Refused
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flask import Blueprint, Request
 
-from pilothouse.sdk import BeatEntry, Manifest, Measure, Model, Principal, Snippet, Task, hookimpl
+from pilothouse.sdk import BeatEntry, Door, Manifest, Measure, Model, Principal, Snippet, Task, hookimpl
 from pilothouse_otel import api, credentials, langfuse_api, metrics, snippets, tasks
-from pilothouse_otel.door import Door
+from pilothouse_otel.door import FULL, source
 from pilothouse_otel.models import MODELS
 
 BLUEPRINTS = frozenset({"otel_api", "otel_langfuse_api", "otel_agents_api"})
@@ -42,7 +42,7 @@ def pilothouse_measures() -> Iterable[Measure]:
 @hookimpl
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
     """Return the doors."""
-    door = Door()
+    door = Door(source, FULL)
     return [api.blueprint(door), langfuse_api.blueprint(door), langfuse_api.agents_blueprint(door)]
 
 

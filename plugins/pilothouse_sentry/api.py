@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from pilothouse.sdk import ApiBlueprint, Malformed, NotFound, PilothouseError, now, open_to_browsers, read_body
+from pilothouse.sdk import ApiBlueprint, Door, Malformed, NotFound, PilothouseError, now, open_to_browsers, read_body
 from pilothouse_sentry import answers
-from pilothouse_sentry.door import Door, submit
+from pilothouse_sentry.door import submit
 from pilothouse_sentry.envelope import Item, header_of, items_of, scope_of
 from pilothouse_sentry.limits import MOST_BYTES
 from pilothouse_sentry.translation import translate

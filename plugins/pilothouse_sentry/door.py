@@ -1,11 +1,9 @@
-"""The way of every request through this plugin: how many at once, who it is from, and its signals into ingest."""
+"""The way of every request through this plugin: who it is from, what is said where too many come, its signals into ingest."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 from flask import request
 
@@ -14,35 +12,10 @@ from pilothouse_sentry import service
 from pilothouse_sentry.cleaning import scrub
 from pilothouse_sentry.translation import Translation
 
-MOST_AT_ONCE = 12  # of a server's 16 threads: the console stays open however much comes
-WAIT_S = 2.0  # how long one more request may wait for its turn before it is sent away
 LONGEST_CLIENT = 100
 _CLIENT = re.compile(r"(?:^|[\s,])sentry_client\s*=\s*([^\s,]+)")
-
-
-class Door:
-    """Lets in so many requests at once; one an application."""
-
-    def __init__(self, most: int = MOST_AT_ONCE, wait_s: float = WAIT_S) -> None:
-        """Take how many work at once, and how long (seconds) one more may wait."""
-        self._places = threading.BoundedSemaphore(most)
-        self._wait_s = wait_s
-
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Take a place for the time of the block. Raises TooManyRequests where none comes free in time."""
-        if not self._places.acquire(timeout=self._wait_s):
-            raise TooManyRequests("Too many envelopes are being stored; send again a little later.", retry_after=2)
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    @contextmanager
-    def serve(self) -> Iterator[None]:
-        """Take a place for the running request, and let those hear of it who count what is refused."""
-        with self.enter(), runtime().ingest.watched(source()):
-            yield
+# raised by the door where too many requests work already
+FULL = partial(TooManyRequests, "Too many envelopes are being stored; send again a little later.", retry_after=2)
 
 
 def submit(made: Translation) -> None:

@@ -10,6 +10,7 @@ from flask import Blueprint, Request
 from pilothouse.sdk import (
     AdminView,
     BeatEntry,
+    Door,
     Manifest,
     Model,
     NavItem,
@@ -21,7 +22,7 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse_sentry import api, credentials, monitors_api, snippets, tasks, views
-from pilothouse_sentry.door import Door
+from pilothouse_sentry.door import FULL, source
 from pilothouse_sentry.models import MODELS
 
 
@@ -61,7 +62,7 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 @hookimpl
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:
     """Return the door and the endpoint of the scheduled jobs."""
-    return [api.blueprint(Door()), monitors_api.blueprint()]
+    return [api.blueprint(Door(source, FULL)), monitors_api.blueprint()]
 
 
 @hookimpl

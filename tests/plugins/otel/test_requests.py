@@ -16,7 +16,7 @@ from tests.plugins.otel.conftest import PROTOBUF, request_of, span, trace_id
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pilothouse.errors import Busy
-from pilothouse_otel.door import Door
+from pilothouse_otel.door import FULL, source
 from pilothouse_otel.limits import MOST_BYTES, MOST_SPANS
 
 TRACES = ("/v1/traces", "/otlp/v1/traces", "/otlp//v1/traces", "/api/public/otel/v1/traces")
@@ -217,7 +217,7 @@ def test_a_full_disk_is_503_so_that_exporters_keep_what_they_have(app, make_clie
 
 
 def test_more_at_once_than_there_are_places_wait_and_are_sent_away():
-    door = Door(most=1, wait_s=0.05)
+    door = Door(source, FULL, most=1, wait_s=0.05)
     entered, leave = threading.Event(), threading.Event()
 
     def stay():

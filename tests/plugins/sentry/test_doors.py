@@ -18,7 +18,7 @@ from tests.plugins.sentry.conftest import Sentry, enveloped
 from pilothouse.db import db
 from pilothouse.errors import TooManyRequests
 from pilothouse.testing import Api
-from pilothouse_sentry.door import Door
+from pilothouse_sentry.door import FULL, source
 
 EVENT_ID = "a" * 32
 EVENT = {"event_id": EVENT_ID, "message": "the queue is full", "level": "error"}
@@ -164,7 +164,7 @@ def test_over_the_limit_the_answer_names_it_in_sentrys_words(build_app: Callable
 
 
 def test_one_more_than_there_is_room_for_is_sent_away() -> None:
-    door = Door(most=1, wait_s=0.01)
+    door = Door(source, FULL, most=1, wait_s=0.01)
     with door.enter(), pytest.raises(TooManyRequests) as refused, door.enter():
         pass
     assert refused.value.retry_after == 2
