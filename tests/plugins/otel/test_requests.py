@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.plugins.otel.conftest import PROTOBUF, request_of, span, trace_id
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from pilothouse.errors import Busy
+from pilothouse.sdk import Busy, Door
 from pilothouse_otel.door import FULL, source
 from pilothouse_otel.limits import MOST_BYTES, MOST_SPANS
 

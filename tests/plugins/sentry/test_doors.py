@@ -16,7 +16,7 @@ from sqlalchemy import text
 from tests.plugins.sentry.conftest import Sentry, enveloped
 
 from pilothouse.db import db
-from pilothouse.errors import TooManyRequests
+from pilothouse.sdk import Door, TooManyRequests
 from pilothouse.testing import Api
 from pilothouse_sentry.door import FULL, source
 
