@@ -11,6 +11,7 @@ from pilothouse import audit, clock
 from pilothouse.access import Principal
 from pilothouse.db import db
 from pilothouse.errors import Conflict, Invalid, NotFound
+from pilothouse.identity.models import User
 from pilothouse.identity.principal import current_principal
 from pilothouse.web.models import SavedView
 from pilothouse.web.urls import qs
@@ -58,6 +59,8 @@ def save(principal: Principal, page: str, name: str, query: str, *, shared: bool
         raise Invalid.field("name", f"must be 1 to {LONGEST_NAME} printable characters")
     if not 1 <= len(page) <= LONGEST_NAME or len(query) > LONGEST_QUERY or not query.isprintable():
         raise Invalid.field("query", "is no page's query string")
+    # One of a person's requests at a time, else two would both find no such name, or room for one more.
+    db.session.execute(select(User.id).where(User.id == principal.user_id).with_for_update(key_share=True))
     mine = SavedView.user_id == principal.user_id, SavedView.page == page
     row = db.session.scalar(select(SavedView).where(*mine, SavedView.name == name))
     if row is None:
