@@ -38,6 +38,7 @@ from pilothouse.testing import Api, environment, let_go, make_app
 
 CHROMIUM = Path("/usr/bin/chromium")
 FIRST = ("thirdparty", "worker", "browser", "client")  # folders, the one with the longest tests first
+EVERY_ROUTE = ("contract/test_hostile.py", "contract/test_permissions.py")  # what they run, others run, too
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
@@ -54,7 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: next((place for place, name in enumerate(FIRST) if name in item.path.parts), len(FIRST)))
     for item in items:
-        if item.get_closest_marker("postgres") or item.get_closest_marker("browser"):
+        marked = item.get_closest_marker("postgres") or item.get_closest_marker("browser")
+        if marked or item.path.as_posix().endswith(EVERY_ROUTE):
             item.add_marker("no_cover")
 
 
