@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import func, select, text, tuple_
 
 from pilothouse.sdk import NotFound, Period, Sum, db, declared, now, read_totals
 from pilothouse_keys.models import ProviderKey
@@ -38,6 +38,11 @@ def page(limit: int, after: tuple[int, str] | None = None, *, service: str | Non
     if after is not None:
         statement = statement.where(tuple_(ProviderKey.created_at, ProviderKey.id) < after)
     return list(db.session().scalars(statement))
+
+
+def count() -> int:
+    """Return how many keys are kept, revoked and expired ones among them."""
+    return db.session().scalar(select(func.count()).select_from(ProviderKey)) or 0
 
 
 def get(key_id: str, *, lock: bool = False) -> ProviderKey:

@@ -9,14 +9,16 @@ from flask import Response, request, url_for
 
 from pilothouse.sdk import (
     DAY,
+    DEFAULT_LIMIT,
     ConsoleView,
     Invalid,
     done,
     expose,
-    find_members,
     needs,
     now,
+    page_of,
     proving,
+    read_cursor,
     require,
     runtime,
     unit_of_work,
@@ -24,7 +26,6 @@ from pilothouse.sdk import (
 from pilothouse.sdk import access_tokens as tokens
 from pilothouse_keys import api, queries, service
 
-SHOWN = 200
 EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
 GRACES = (("0", "no longer"), ("3600", "1 hour"), ("86400", "24 hours"), ("259200", "72 hours"))  # seconds
 SOON = 7 * DAY
@@ -45,15 +46,18 @@ class KeysView(ConsoleView):
 
     def _page(self, *, token: str = "", fault: Invalid | None = None) -> str:
         manages = self.may(api.TOKENS)
-        tab = "tokens" if request.args.get("tab") == "tokens" and manages else "provider"
-        keys = queries.page(SHOWN)[:SHOWN]
-        rows = tokens.tokens() if manages else []
+        tab = "tokens" if token or (request.args.get("tab") == "tokens" and manages) else "provider"
+        cursor = request.args.get("cursor")
+        after = read_cursor(cursor) if cursor else None
+        found = tokens.tokens(limit=DEFAULT_LIMIT + 1, after=after) if tab == "tokens" else queries.page(DEFAULT_LIMIT, after)
+        rows, older = page_of(found, DEFAULT_LIMIT, lambda row: (row.created_at, row.id))
         return self.render(
-            "keys/index.html", keys=keys, tokens=rows, tab="tokens" if token else tab, token=token, fault=fault,
+            "keys/index.html", rows=rows, tab=tab, token=token, fault=fault,
+            older=url_for(".index", tab=tab, cursor=older) if older else None,
+            key_count=queries.count(), token_count=tokens.count_tokens() if manages else 0,
             may_manage=self.may(api.MANAGE), may_tokens=manages, now=now(), soon=now() + SOON,
             stale=now() - UNUSED, sealed=runtime().keyring.sealed, services=service.SERVICES,
             expiries=EXPIRIES, graces=GRACES, form=request.form, scopes=("ingest", "read", "write", "admin", "gateway"),
-            names={key: member.name for key, member in find_members(k.user_id for k in keys if k.user_id).items()},
         )  # fmt: skip
 
     @expose("/add", methods=("POST",))

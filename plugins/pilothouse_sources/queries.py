@@ -55,7 +55,7 @@ def lines(period: Period) -> list[Line]:
         .order_by(last.desc(), table.token_id, table.client, table.version)
         .limit(MOST)
     ).all()
-    names = {token.id: token.name for token in access_tokens.tokens()}
+    names = access_tokens.token_names(row.token_id for row in found)
     told = _reasons(period) if any(row[6] for row in found) else {}
     return [
         Line(client, version, token, names.get(token), int(requests), int(accepted), int(known), int(rejected), at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from sqlalchemy import ColumnElement, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 
 from pilothouse import audit, clock
 from pilothouse.access import ROLES, SCOPES, Principal, Role, Scope, outranks
@@ -81,13 +81,28 @@ def _principal(row: AccessToken, user: User | None) -> Principal:
     )
 
 
-def tokens(*, limit: int = 500, after: tuple[int, str] | None = None) -> list[AccessToken]:
-    """Return up to `limit` tokens that may still be used, newest first, after the (`created_at` in ms, id) of the last one."""
+def tokens(*, limit: int | None = None, after: tuple[int, str] | None = None) -> list[AccessToken]:
+    """Return up to `limit` usable tokens (None: all of them), newest first, after the (`created_at` in ms, id) of one."""
     statement = select(AccessToken).where(AccessToken.revoked_at.is_(None), _unexpired())
     if after is not None:
         statement = statement.where(tuple_(AccessToken.created_at, AccessToken.id) < after)
     newest_first = statement.order_by(AccessToken.created_at.desc(), AccessToken.id.desc())
     return list(db.session.scalars(newest_first.limit(limit)))
+
+
+def count_tokens() -> int:
+    """Return how many tokens may still be used."""
+    usable = select(func.count()).select_from(AccessToken).where(AccessToken.revoked_at.is_(None), _unexpired())
+    return db.session.scalar(usable) or 0
+
+
+def token_names(token_ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of those of these tokens that may still be used, by id."""
+    wanted = set(token_ids)
+    if not wanted:
+        return {}
+    usable = select(AccessToken.id, AccessToken.name).where(AccessToken.revoked_at.is_(None), _unexpired())
+    return {row.id: row.name for row in db.session.execute(usable.where(AccessToken.id.in_(wanted)))}
 
 
 def _unexpired() -> ColumnElement[bool]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
+from html import unescape
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -222,6 +224,23 @@ def test_the_list_goes_on_by_cursor(api):
     first = api.get("/api/keys?limit=3").json
     rest = api.get(f"/api/keys?limit=3&cursor={first['next_cursor']}").json
     assert [key["id"] for key in first["data"] + rest["data"]] == ids[::-1]
+
+
+def test_the_page_goes_on_to_the_older_keys(api, as_role):
+    for number in range(51):
+        api.post("/api/keys", json={**NEW, "name": f"key-{number}."})
+    member = as_role("member")
+    first = member.get("/keys/").text
+    assert "key-0." not in first
+    assert "of 51" in first
+    older = member.get(unescape(re.search(r'rel="next" href="([^"]+)"', first)[1])).text
+    assert "key-0." in older
+    assert "key-50." not in older
+
+
+@pytest.mark.parametrize("cursor", ["x", "%00"])
+def test_a_cursor_that_is_none_of_the_list_is_refused(as_role, cursor):
+    assert as_role("member").get(f"/keys/?cursor={cursor}").status_code == 422
 
 
 class Provider(BaseHTTPRequestHandler):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 from pilothouse.testing import Api
 
 
@@ -70,3 +73,27 @@ def test_the_list_goes_on_by_cursor(api):
     assert (len(first["data"]), rest["next_cursor"]) == (2, None)
     assert made < set(found)
     assert len(found) == len(set(found))
+
+
+def test_the_page_goes_on_to_the_older_tokens(api, as_role):
+    for number in range(51):
+        make(api, name=f"token-{number}.")
+    admin = as_role("admin")
+    first = admin.get("/keys/?tab=tokens").text
+    assert "token-50." in first
+    assert "token-0." not in first
+    older = admin.get(older_page(first)).text
+    assert "token-0." in older
+    assert "token-50." not in older
+
+
+def test_the_page_after_a_new_token_goes_on_at_the_list(api, as_role):
+    for number in range(50):
+        make(api, name=f"token-{number}.")
+    admin = as_role("admin")
+    made = admin.post("/keys/tokens", data={"name": "ci", "scope": ["ingest"], "expires": "30"})
+    assert "token-0." in admin.get(older_page(made.text)).text
+
+
+def older_page(page):
+    return unescape(re.search(r'rel="next" href="([^"]+)"', page)[1])

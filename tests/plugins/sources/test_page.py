@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 from tests.plugins.sources.conftest import event
+
+from pilothouse.db import unit_of_work
+from pilothouse.identity.models import AccessToken
 
 
 def test_it_lists_who_sends_and_why_signals_were_refused(api, as_role):
@@ -56,3 +60,16 @@ def test_a_token_that_is_gone_leaves_its_counts(api, as_role, make_token):
     Api(api.client, lost).post("/api/ingest", json={"signals": [event("e1")]})
     assert api.post("/api/access-tokens/revoke-leaked", json={"token": lost}).status_code == 202
     assert "a token that is gone" in as_role("viewer").get("/sources/").text
+
+
+def test_an_old_token_is_named_however_many_are_newer(app, api, as_role, make_token):
+    api.post("/api/ingest", json={"signals": [event("e1")]})
+    with unit_of_work() as session:
+        [known] = session.scalars(select(AccessToken))
+        known.name = "the-first"
+        session.add_all(
+            AccessToken(id=f"t{n}", name="newer", token_hash=f"{n}", prefix="p", scopes="read", role="owner",
+                        created_by="system", created_at=known.created_at + 1)
+            for n in range(500)
+        )  # fmt: skip
+    assert "the-first" in as_role("viewer").get("/sources/").text
