@@ -282,6 +282,16 @@ def test_a_kill_loses_nothing_that_was_spooled(program, server, spool, until):
     assert {event["properties"]["n"] for event in events} == set(range(300))
 
 
+def test_what_a_kill_left_unfinished_is_cleared_away_by_the_next_start(run, server, spool):
+    server.stop()
+    script = "import pathlib\npathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)\nclient.track('e')\ntime.sleep(60)"
+    assert run(script)[0] == -signal.SIGKILL
+    assert len(list(spool.glob("*/*.tmp"))) == 1
+    assert run("")[0] == 0
+    assert list(spool.glob("*/*")) == []
+    server.start_again()
+
+
 def test_a_kill_while_sending_loses_nothing_that_was_spooled(program, server, spool, until):
     server.stop()
     with program("client.track('e')"):

@@ -87,6 +87,39 @@ def test_a_file_that_is_not_finished_is_not_claimed(store):
     assert [path.suffix for path in store.files()] == [".signals"]
 
 
+def test_only_what_nobody_writes_any_more_is_cleared_away(store):
+    store.put([b"1"])
+    (store.folder / "0-1.tmp").write_bytes(b"half a sig")
+    with (store.folder / "1-1.tmp").open("wb") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)
+        store.clear()
+        assert sorted(path.suffix for path in store.folder.iterdir()) == [".signals", ".tmp"]
+    store.clear()
+    assert list(store.folder.iterdir()) == store.files()
+
+
+def test_clearing_where_nothing_was_ever_spooled_is_no_fault(store):
+    store.clear()
+    assert not store.folder.exists()
+
+
+def test_nothing_is_cleared_away_under_those_who_write(tmp_path, dropped):
+    shared = Spool(tmp_path, URL, 1_000_000, dropped)
+    ended = threading.Event()
+
+    def clear():
+        while not ended.wait(0.001):
+            shared.clear()
+
+    clearing = threading.Thread(target=clear)
+    clearing.start()
+    stored = [shared.put([str(number).encode() * 100]) for number in range(300)]
+    ended.set()
+    clearing.join()
+    assert stored == [True] * 300
+    assert len(shared.files()) == 300
+
+
 def test_a_spool_drops_the_oldest_and_counts_their_signals(store, dropped):
     for number in range(5):
         store.put([str(number).encode() * 100] * 4)

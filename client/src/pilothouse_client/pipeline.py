@@ -30,7 +30,8 @@ class Pipeline:
         self._heard: dict[str, float] = {}
 
     def resume(self) -> None:
-        """Start sending at once where an earlier process left signals in the spool."""
+        """Start sending at once where an earlier process left signals; clear away what it left unfinished."""
+        self._spool.clear()
         if self._spool.files():
             self._delivery.start(self._tick)
 

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from pilothouse_client.shield import Tally
 
 ENDING = ".signals"
+UNFINISHED = ".tmp"
+# One would do for one process that starts; many may start at once.
+TRIES = 5
 
 
 class Spool:
     """Files of signals for one server, one signal a line, oldest first; safe with several processes.
 
-    A file appears whole by a rename and is locked by who sends it; the lock ends with its process, however that ends.
+    A file appears whole by a rename and is locked by who writes or sends it; the lock ends with its process, however
+    that ends: what is unfinished and not locked was left behind.
     There is no fsync: the files outlive the process, not a power cut. Names are `<uuid7>-<signals>.signals`.
     """
 
@@ -39,20 +43,44 @@ class Spool:
 
     def put(self, signals: list[bytes]) -> bool:
         """Store signals as one new file; return False where the folder cannot be written."""
-        name = f"{self._ids.new()}-{len(signals)}"
-        unfinished = self.folder / f"{name}.tmp"
+        name, content = f"{self._ids.new()}-{len(signals)}", b"\n".join(signals)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(b"\n".join(signals))
-            unfinished.replace(self.folder / (name + ENDING))
+            self._write_again(name, content)
         except OSError:
-            with suppress(OSError):
-                unfinished.unlink()
+            self.remove(self.folder / (name + UNFINISHED))
             return False
         self._keep_bound()
         return True
+
+    def _write_again(self, name: str, content: bytes) -> None:
+        """Write a file, again where a process that starts just now saw it before it was locked, and cleared it away."""
+        for _ in range(TRIES - 1):
+            with suppress(FileNotFoundError):
+                return self._write(name, content)
+        return self._write(name, content)
+
+    def _write(self, name: str, content: bytes) -> None:
+        unfinished, whole = self.folder / (name + UNFINISHED), self.folder / (name + ENDING)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            _lock(handle)
+            file.write(content)
+            file.flush()
+            if fcntl is not None:
+                unfinished.replace(whole)
+                _unlock(handle)
+        if fcntl is None:  # Windows renames no file that is open, and deletes none
+            unfinished.replace(whole)
+
+    def clear(self) -> None:
+        """Delete the unfinished files of processes that were killed; what a living one writes stays."""
+        with suppress(OSError):
+            for path in [path for path in self.folder.iterdir() if path.suffix == UNFINISHED]:
+                with _locked(path) as content:
+                    abandoned = content is not None
+                if abandoned:
+                    self.remove(path)
 
     def files(self) -> list[Path]:
         """Return the files that wait, oldest first; none where the folder is not there or cannot be read."""
@@ -98,9 +126,7 @@ def _locked(path: Path) -> Iterator[bytes | None]:
         return
     with os.fdopen(handle, "rb") as file:
         yield file.read() if _lock(handle) and path.exists() else None
-        if fcntl is not None:
-            # By name, for a forked child shares the open file: closing ours would leave it locked.
-            fcntl.flock(handle, fcntl.LOCK_UN)
+        _unlock(handle)
 
 
 def _lock(handle: int) -> bool:
@@ -111,6 +137,12 @@ def _lock(handle: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _unlock(handle: int) -> None:
+    """Unlock by name, for a forked child shares the open file: closing ours would leave it locked."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def _size(path: Path) -> int:
