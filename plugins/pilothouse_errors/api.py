@@ -170,7 +170,7 @@ class GroupDetail(GroupRecord, frozen=True, kw_only=True):
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """How it was resolved."""
+    """How an error was resolved, in words that stay with it; may be empty."""
 
     resolution_notes: Notes = ""
 

@@ -71,7 +71,7 @@ class ListQuery(msgspec.Struct, frozen=True):
 
 
 class StatsQuery(msgspec.Struct, frozen=True):
-    """The period."""
+    """The period, by `range` or by `since` and `until`, and which executions of it are counted."""
 
     range: str | None = None
     since: Moment | None = None
@@ -164,7 +164,7 @@ class ExecutionDetail(ExecutionRecord, frozen=True, kw_only=True):
 
 
 class StatsRecord(msgspec.Struct, frozen=True):
-    """Figures of a period."""
+    """Figures of a period: percentiles of durations in ms and the rate (0 to 1), null where there is nothing to count."""
 
     total: int
     by_status: dict[str, int]
@@ -197,7 +197,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why."""
+    """Why the command is given: up to 2,000 characters, handed to the client with it; may be empty."""
 
     reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
 

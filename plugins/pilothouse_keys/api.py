@@ -190,7 +190,7 @@ def create_key(body: NewKey) -> KeyRecord:
 
 
 def show_key(key_id: str) -> KeyRecord:
-    """One provider key."""
+    """Show one provider key without its secret; 404 where there is none. Revoked and expired ones are shown, too."""
     return record(queries.get(key_id))
 
 

@@ -145,7 +145,7 @@ def change_channel(channel_id: str, body: ChannelChange) -> ChannelRecord:
 
 
 def delete_channel(channel_id: str) -> None:
-    """Delete a channel."""
+    """Delete a channel; what it had still to send is given up. 404 where there is none."""
     channels.remove(channel_id)
 
 

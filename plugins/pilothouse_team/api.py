@@ -119,7 +119,7 @@ def list_members(query: MembersQuery) -> Page[MemberRecord]:
 
 
 def show_member(member_id: str) -> MemberRecord:
-    """One member."""
+    """Show one member, also an invited or suspended one; 404 where there is none."""
     return _member(get_user(member_id))
 
 

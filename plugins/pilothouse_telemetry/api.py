@@ -258,7 +258,7 @@ def components(query: PeriodQuery) -> Page[ComponentRecord]:
 
 
 def events(query: EventQuery) -> Page[EventRecord]:
-    """List events, newest first."""
+    """List events, newest first, `limit` a page; 422 for a cursor that is not of this list."""
     after = read_cursor(query.cursor) if query.cursor else None
     rows, cursor = page_of(queries.page(query.filters(), query.limit, after), query.limit, lambda row: (row.at, row.id))
     return Page([_event(row) for row in rows], cursor)

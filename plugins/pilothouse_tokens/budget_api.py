@@ -114,14 +114,14 @@ def create_budget(body: BudgetBody) -> BudgetRecord:
 
 
 def change_budget(budget_id: str, body: BudgetChange) -> BudgetRecord:
-    """Change a budget."""
+    """Change the fields that are given; returns the budget with what is spent. 404 where there is none, 422 names a field."""
     given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET}
     [state] = budgets.states([budgets.change(budget_id, read_budget(given, budget_id))])
     return budget_record(state)
 
 
 def delete_budget(budget_id: str) -> None:
-    """Delete a budget."""
+    """Delete a budget, and with it the limit that it set; what was spent stays recorded. 404 where there is none."""
     budgets.remove(budget_id)
 
 
