@@ -203,7 +203,7 @@ def test_a_locked_database_is_away_for_a_while():
     begun = time.monotonic()
     with pytest.raises(StoreAway) as caught, unit_of_work(wait_ms=50):
         pass
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 6  # 8 s if left out
     assert caught.value.retry_after == 5
     assert not in_unit_of_work()
 

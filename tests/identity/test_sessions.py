@@ -150,7 +150,7 @@ def test_noting_the_use_waits_for_no_other_writer(people, time_of_day, rows):
     writer.execute("BEGIN IMMEDIATE")
     started = time.perf_counter()
     assert status(browser) == 200
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 4  # other writers are waited for 8 s
     writer.close()
     status(browser)
     assert rows("SELECT last_seen_at FROM sessions") == [(time_of_day.at,)]

@@ -161,7 +161,7 @@ def test_jobs_made_while_the_broker_is_frozen_run_when_it_thaws(app: Flask, star
         enqueue(app, "probe.note", subject="frozen")
         slowest = max(slowest, time.monotonic() - begun)
     broker.send_signal(signal.SIGCONT)
-    assert slowest < 0.5
+    assert slowest < 1.5  # it would wait until the broker thaws
     assert eventually(lambda: notes(app, "frozen") == 10, 30)
 
 
