@@ -73,7 +73,7 @@ def add(page: Page, name: str = "Laptop") -> None:
     page.get_by_role("link", name="Add a passkey").click()
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Go on").click()
-    page.get_by_text("The passkey is kept").wait_for()
+    page.locator("#content").get_by_text("The passkey is kept").wait_for()
 
 
 def sign_out(page: Page, home: str) -> None:

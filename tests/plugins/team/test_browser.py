@@ -169,7 +169,7 @@ def test_the_menu_leads_to_ones_sessions_and_ends_the_others(served):
     page.get_by_role("link", name="Your account").click()
     page.get_by_role("button", name="Sign out all others").click()
     page.locator("#confirm").get_by_role("button", name="Sign out").click()
-    page.get_by_text("Signed out of 1 other browser").wait_for()
+    page.locator("#content").get_by_text("Signed out of 1 other browser").wait_for()
     theirs.wait_for_url("**/login**")
     served.complaints.allow("401")
 
