@@ -225,13 +225,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/pilothouse.db"
 
 
-@pytest.fixture
-def either_app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
-    """Build an application on either database, inside its application context."""
-    app = make_app(environment(tmp_path, PILOTHOUSE_DATABASE_URL=database_url))
+def _built(folder: Path, database_url: str) -> Iterator[Flask]:
+    app = make_app(environment(folder, PILOTHOUSE_DATABASE_URL=database_url))
     with app.app_context():
         yield app
     let_go(app)
+
+
+@pytest.fixture
+def either_app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """Build an application on either database, inside its application context."""
+    yield from _built(tmp_path, database_url)
 
 
 @pytest.fixture
@@ -243,10 +247,7 @@ def either_api(either_app: Flask) -> Api:
 @pytest.fixture
 def postgres_app(postgres_url: str, tmp_path: Path) -> Iterator[Flask]:
     """Build an application on PostgreSQL, where writers run at the same time, inside its application context."""
-    app = make_app(environment(tmp_path, PILOTHOUSE_DATABASE_URL=postgres_url))
-    with app.app_context():
-        yield app
-    let_go(app)
+    yield from _built(tmp_path, postgres_url)
 
 
 class Beside:
