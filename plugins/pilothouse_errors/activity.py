@@ -9,7 +9,7 @@ import msgspec
 
 from pilothouse.sdk import Principal, new_id
 
-RESOLVED, REOPENED, IGNORED, REGRESSED = "resolved", "reopened", "ignored", "regressed"
+RESOLVED, REOPENED, IGNORED, REGRESSED, WOKE = "resolved", "reopened", "ignored", "regressed", "woke"
 ASSIGNED, UNASSIGNED, SEVERITY_SET, COMMENTED = "assigned", "unassigned", "severity_set", "commented"
 ERROR_RESOLVED, ERROR_REOPENED = "error_resolved", "error_reopened"  # of one error, not of all of them
 

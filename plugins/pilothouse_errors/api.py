@@ -9,6 +9,7 @@ import msgspec
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
     ApiBlueprint,
+    Deadline,
     Frame,
     Invalid,
     Limit,
@@ -23,6 +24,7 @@ from pilothouse.sdk import (
 )
 from pilothouse_errors import group_queries, queries, service
 from pilothouse_errors.group_queries import STATUSES, GroupFilters
+from pilothouse_errors.holding import Hold, choose
 from pilothouse_errors.models import ErrorGroup
 from pilothouse_errors.selection import Filters, Place
 from pilothouse_errors.severity import RANKS, classify
@@ -118,7 +120,11 @@ class ErrorDetail(ErrorRecord, frozen=True, kw_only=True):
 
 
 class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault; `count`, `users` and `executions` are of all its errors ever, `reason` says why they are together."""
+    """One fault; `count`, `users` and `executions` are of all its errors ever, `reason` says why they are together.
+
+    `until` says for how long it stays resolved or ignored: null for good; `time` to `until_at`; `this_version` resolved in
+    `until_release`, so that only it and newer ones count; `next_version` up to one newer than `until_release`.
+    """
 
     id: str
     title: str
@@ -137,6 +143,9 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_release: str | None
     assignee_id: str | None
     regressed: bool
+    until: str | None
+    until_at: str | None
+    until_release: str | None
     resolved_at: str | None
     resolved_by: str | None
     resolution_notes: str | None
@@ -176,12 +185,18 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 class GroupChange(msgspec.Struct, frozen=True):
-    """What to change; what is left out stays. `assignee_id` null takes the group from whoever has it."""
+    """What to change; what is left out stays. `assignee_id` null takes the group from whoever has it.
+
+    `until` goes with a status: `day`, `week` or `next_version` with ignored, `this_version` (fixed in the newest release) or
+    `next_version` (in the one after it) with resolved. `until_at` is a moment up to which the group is ignored.
+    """
 
     status: str | msgspec.UnsetType = msgspec.UNSET
     assignee_id: Key | msgspec.UnsetType | None = msgspec.UNSET
     severity: Severity | msgspec.UnsetType = msgspec.UNSET
     resolution_notes: Notes = ""
+    until: Key | None = None
+    until_at: Deadline | None = None
 
     def changes(self) -> dict[str, Any]:
         """Return what was named. Raises Invalid for a status that does not exist."""
@@ -189,6 +204,12 @@ class GroupChange(msgspec.Struct, frozen=True):
             _check("status", [self.status], STATUSES)
         named = {"assignee_id": self.assignee_id, "severity": self.severity, "status": self.status}
         return {name: value for name, value in named.items() if value is not msgspec.UNSET}
+
+    def hold(self) -> Hold:
+        """Return until when the status is to stay. Raises Invalid for what does not go with it."""
+        if self.status is msgspec.UNSET and (self.until or self.until_at):
+            raise Invalid.field("status", "must be named beside until")
+        return Hold() if self.status is msgspec.UNSET else choose(self.status, self.until, self.until_at)
 
 
 def blueprint() -> ApiBlueprint:
@@ -251,9 +272,9 @@ def change_group(group_id: str, body: GroupChange) -> GroupDetail:
     """Resolve, reopen or ignore a group, give it to somebody, set its severity.
 
     A resolved group takes its errors along; an error that happens later opens it again as regressed. An ignored group
-    stays so whatever happens.
+    stays so whatever happens. `until` bounds both: by a time, or by a version.
     """
-    service.change_group(_stored(group_id), body.changes(), require(MANAGE), body.resolution_notes)
+    service.change_group(_stored(group_id), body.changes(), require(MANAGE), body.resolution_notes, body.hold())
     return _group(group_id, HistogramQuery())
 
 
@@ -290,7 +311,8 @@ def _fields(row: Any) -> dict[str, Any]:
 
 
 def _group_fields(group: ErrorGroup) -> dict[str, Any]:
-    times = {name: _time(getattr(group, name)) for name in ("first_seen_at", "last_seen_at", "resolved_at", "updated_at")}
+    moments = ("first_seen_at", "last_seen_at", "resolved_at", "until_at", "updated_at")
+    times = {name: _time(getattr(group, name)) for name in moments}
     names = set(GroupRecord.__struct_fields__) - times.keys()
     return {**{name: getattr(group, name) for name in names}, **times}
 

@@ -22,7 +22,7 @@ class GroupOpened(Event, frozen=True, kw_only=True):
 
 
 class Regressed(Event, frozen=True, kw_only=True):
-    """A resolved fault happened again, and its group is open again."""
+    """A fault that was resolved, or ignored for a while, happened again, and its group is open again."""
 
     group_id: str
     error_id: str

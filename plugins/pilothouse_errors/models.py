@@ -14,7 +14,8 @@ class ErrorGroup(Model):
     """One fault, as often as it happened. Counts are of all errors ever, also of those that retention took away.
 
     `severity` is the highest of its errors, unless a person set it (`severity_set`). `message`, `title`, `error_type`,
-    `workflow` and `environment` are those of the newest error, which `last_error_id` names.
+    `workflow` and `environment` are those of the newest error, which `last_error_id` names. `until`, `until_at` and
+    `until_release` say for how long it stays resolved or ignored (`holding.Hold`).
     """
 
     __tablename__ = "error_groups"
@@ -22,7 +23,9 @@ class ErrorGroup(Model):
         Index("ix_error_groups_seen", "last_seen_at", "id"),
         Index("ix_error_groups_status", "status", "last_seen_at", "id"),
         Index("ix_error_groups_assignee", "assignee_id", "last_seen_at", "id"),
-    )
+        Index("ix_error_groups_until", "until_at", sqlite_where=text("until = 'time'"),
+              postgresql_where=text("until = 'time'")),
+    )  # fmt: skip
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     fingerprint: Mapped[str] = mapped_column(Name, unique=True)
@@ -50,6 +53,9 @@ class ErrorGroup(Model):
     resolved_at: Mapped[int | None] = mapped_column(Millis)
     resolved_by: Mapped[str | None] = mapped_column(Name)
     resolution_notes: Mapped[str | None] = mapped_column(Json)
+    until: Mapped[str | None] = mapped_column(Name)
+    until_at: Mapped[int | None] = mapped_column(Millis)
+    until_release: Mapped[str | None] = mapped_column(Name)
     created_at: Mapped[int] = mapped_column(Millis)
     updated_at: Mapped[int] = mapped_column(Millis)
 
@@ -141,6 +147,16 @@ class ErrorWorkflow(Model):
     name: Mapped[str] = mapped_column(Name, index=True)
 
 
+class ErrorRelease(Model):
+    """A version of people's programs, and when an error of it first happened: that orders versions."""
+
+    __tablename__ = "error_releases"
+    __table_args__ = (Index("ix_error_releases_seen", "first_seen_at", "release"),)
+
+    release: Mapped[str] = mapped_column(Name, primary_key=True)
+    first_seen_at: Mapped[int] = mapped_column(Millis)
+
+
 class ErrorSlab(Model):
     """2,048 errors in the order of arrival whose texts have signatures, and between which moments (ms) they happened."""
 
@@ -163,5 +179,6 @@ class ErrorSignature(Model):
 
 
 MODELS = (
-    ErrorGroup, ErrorRecord, ErrorGroupUser, ErrorGroupHour, ErrorGroupActivity, ErrorWorkflow, ErrorSlab, ErrorSignature,
+    ErrorGroup, ErrorRecord, ErrorGroupUser, ErrorGroupHour, ErrorGroupActivity, ErrorWorkflow, ErrorRelease, ErrorSlab,
+    ErrorSignature,
 )  # fmt: skip

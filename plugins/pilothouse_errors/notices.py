@@ -12,7 +12,7 @@ def opened(event: GroupOpened) -> Notice:
 
 
 def regressed(event: Regressed) -> Notice:
-    """Tell of a resolved fault that is back."""
+    """Tell of a resolved or ignored fault that is back."""
     return _notice("Error is back", event)
 
 

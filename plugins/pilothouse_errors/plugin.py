@@ -99,6 +99,7 @@ def pilothouse_tasks() -> Iterable[Task]:
     """Return the tasks."""
     return [
         Task(service.WALK, tasks.walk_group),
+        Task("errors.wake", tasks.wake),
         Task("errors.sign", tasks.sign, transaction=False),
         Task("errors.purge", tasks.purge, transaction=False),
     ]
@@ -107,7 +108,11 @@ def pilothouse_tasks() -> Iterable[Task]:
 @hookimpl
 def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
     """Return the schedule."""
-    return [BeatEntry("errors.sign", "errors.sign", every_s=5), BeatEntry("errors.purge", "errors.purge", every_s=900)]
+    return [
+        BeatEntry("errors.sign", "errors.sign", every_s=5),
+        BeatEntry("errors.wake", "errors.wake", every_s=60),
+        BeatEntry("errors.purge", "errors.purge", every_s=900),
+    ]
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from pilothouse_errors import counting
 from pilothouse_errors.activity import REGRESSED, entry
 from pilothouse_errors.events import GroupOpened, Regressed
 from pilothouse_errors.grouping import group
+from pilothouse_errors.holding import comes_back, keep_releases
 from pilothouse_errors.models import (
     ErrorGroup,
     ErrorGroupActivity,
@@ -31,7 +32,7 @@ from pilothouse_errors.models import (
 )
 from pilothouse_errors.severity import classify
 from pilothouse_errors.signatures import first_of
-from pilothouse_errors.tallying import OPEN, RESOLVED, Row, add, hour_of, is_regression, new_group
+from pilothouse_errors.tallying import OPEN, RESOLVED, Row, add, hour_of, new_group
 
 ERRORS: Table = ErrorRecord.__table__
 GROUPS: Table = ErrorGroup.__table__
@@ -45,7 +46,8 @@ GROUP_COLUMNS = tuple(column.name for column in GROUPS.columns)
 _TALLIED = (
     "title", "error_type", "message", "workflow", "environment", "status", "severity", "count", "users", "executions",
     "first_seen_at", "last_seen_at", "last_error_id", "first_release", "first_release_at", "last_release",
-    "last_release_at", "regressed", "resolved_at", "resolved_by", "resolution_notes", "updated_at", "id",
+    "last_release_at", "regressed", "resolved_at", "resolved_by", "resolution_notes", "until", "until_at", "until_release",
+    "updated_at", "id",
 )  # fmt: skip
 
 _VALUES = itemgetter(*COLUMNS)
@@ -225,21 +227,24 @@ def _known_pairs(
 
 
 def _settle(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> list[Event]:
-    """Reopen resolved groups whose fault happened again, and return what there is to tell.
+    """Reopen resolved and ignored groups whose fault came back, and return what there is to tell.
 
-    An error that happened before its group was resolved and only arrives now is resolved with it.
+    An error that happened before its group was resolved and only arrives now is resolved with it, as is one of a version
+    that had no fix yet.
     """
     again: dict[str, Row] = {}
-    touched = [error for error in errors if joined.groups[error["group_id"]]["status"] == RESOLVED]
+    seen = keep_releases(batch.connection, errors)
+    touched = [error for error in errors if joined.groups[error["group_id"]]["status"] != OPEN]
     for error in sorted(touched, key=lambda error: (error["created_at"], error["id"])):
         row = joined.groups[error["group_id"]]
-        if is_regression(row, error["created_at"]):
+        if comes_back(row, error["created_at"], error["release"], seen):
             again.setdefault(row["id"], error)
-        else:
+        elif row["status"] == RESOLVED:
             error.update(resolved=True, resolved_at=row["resolved_at"], resolution_notes=row["resolution_notes"])
     for key, error in again.items():
         row = joined.groups[key]
         row.update(status=OPEN, regressed=True, resolved_at=None, resolved_by=None, resolution_notes=None)
+        row.update(until=None, until_at=None, until_release=None)
         batch.connection.execute(insert(ACTIVITY), entry(key, batch.received_at, REGRESSED, None, {"error_id": error["id"]}))
     opened = [_event(GroupOpened, joined.groups[key], joined.groups[key]["last_error_id"]) for key in sorted(joined.new)]
     return [*opened, *(_event(Regressed, joined.groups[key], error["id"]) for key, error in again.items())]

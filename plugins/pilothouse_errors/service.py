@@ -8,6 +8,7 @@ the others as jobs, so that nobody waits for a long transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, select, tuple_, update
@@ -31,6 +32,7 @@ from pilothouse.sdk import (
 )
 from pilothouse_errors import activity
 from pilothouse_errors.events import GroupResolved
+from pilothouse_errors.holding import TIME, Hold
 from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorGroupHour, ErrorRecord, ErrorSignature, ErrorSlab
 from pilothouse_errors.signatures import PARTS, SLAB, first_of, make_slab, searchable, slab_of
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED, hour_of
@@ -56,7 +58,7 @@ def resolve(error_id: str, notes: str, principal: Principal) -> None:
         _note(error.group_id, activity.ERROR_RESOLVED, principal, detail)
         group = _locked_group(error.group_id)
         if group.status == OPEN and not _has_open_errors(group.id):
-            _set_status(group, RESOLVED, principal, notes)
+            _set_status(group, RESOLVED, principal, notes, Hold())
     audit("error.resolved", f"error:{error_id}", detail={"notes": notes})
     _changed()
 
@@ -69,25 +71,31 @@ def reopen(error_id: str, principal: Principal) -> None:
         _note(error.group_id, activity.ERROR_REOPENED, principal, {"error_id": error_id})
         group = _locked_group(error.group_id)
         if group.status == RESOLVED:
-            _set_status(group, OPEN, principal, "")
+            _set_status(group, OPEN, principal, "", Hold())
     audit("error.reopened", f"error:{error_id}")
     _changed()
 
 
-def change_group(group_id: str, changes: Mapping[str, Any], principal: Principal, notes: str = "") -> None:
+def change_group(
+    group_id: str, changes: Mapping[str, Any], principal: Principal, notes: str = "", hold: Hold | None = None
+) -> None:
     """Change a group's `status`, `severity` or `assignee_id`, whichever `changes` names.
 
-    Raises NotFound, or Invalid for an assignee who is no active member. What is so already stays as it is.
+    `hold` says until when the new status stays, for good if left out. Raises NotFound, or Invalid for an assignee who is
+    no active member. What is so already stays as it is.
     """
     group = _locked_group(group_id)
-    before = {name: getattr(group, name) for name in changes}
+    before = {name: getattr(group, name) for name in (*changes, "until")}
     if "assignee_id" in changes and changes["assignee_id"] != group.assignee_id:
         _assign(group, changes["assignee_id"], principal)
     if "severity" in changes and (changes["severity"] != group.severity or not group.severity_set):
         group.severity, group.severity_set = changes["severity"], True
         _note(group_id, activity.SEVERITY_SET, principal, {"from": before["severity"], "to": group.severity})
     if "status" in changes and changes["status"] != group.status:
-        _change_status(group, changes["status"], principal, notes)
+        _change_status(group, changes["status"], principal, notes, Hold() if hold is None else hold)
+    elif "status" in changes and hold is not None and hold != _hold_of(group):
+        _set_hold(group, hold)
+        _note(group_id, _ACTIONS[group.status], principal, _told(group, notes))
     changed = {name: [was, getattr(group, name)] for name, was in before.items() if was != getattr(group, name)}
     if changed:
         group.updated_at = now()
@@ -95,12 +103,12 @@ def change_group(group_id: str, changes: Mapping[str, Any], principal: Principal
         _changed()
 
 
-def change_groups(group_ids: Iterable[str], changes: Mapping[str, Any], principal: Principal, notes: str = "") -> int:
+def change_groups(group_ids: Iterable[str], changes: Mapping[str, Any], principal: Principal, hold: Hold | None = None) -> int:
     """Change several groups alike and return how many there were; those that are gone are passed over."""
     found = 0
     for group_id in dict.fromkeys(group_ids):
         try:
-            change_group(group_id, changes, principal, notes)
+            change_group(group_id, changes, principal, hold=hold)
         except NotFound:
             continue
         found += 1
@@ -113,6 +121,18 @@ def comment(group_id: str, text: str, principal: Principal) -> None:
     _note(group_id, activity.COMMENTED, principal, {"notes": text})
     audit("error_group.commented", f"error_group:{group_id}")
     _changed()
+
+
+def wake() -> None:
+    """Open the groups that were ignored for a time that is over."""
+    session = db.session()
+    lock_writers(session.connection())
+    due = select(ErrorGroup).where(ErrorGroup.until == TIME, ErrorGroup.until_at <= now())
+    for group in session.scalars(due.execution_options(populate_existing=True)).all():
+        group.status, group.updated_at = OPEN, now()
+        _set_hold(group, Hold())
+        session.add(ErrorGroupActivity(**activity.entry(group.id, now(), activity.WOKE, None, {})))
+        _changed()
 
 
 def walk(group_id: str, status: str, mark: int, after: Sequence[int] | None = None) -> None:
@@ -231,25 +251,38 @@ def _has_open_errors(group_id: str) -> bool:
     return db.session().scalar(statement.limit(1)) is not None
 
 
-def _change_status(group: ErrorGroup, status: str, principal: Principal, notes: str) -> None:
+def _change_status(group: ErrorGroup, status: str, principal: Principal, notes: str, hold: Hold) -> None:
     """Change the status and take the errors along where the group is, or was, resolved."""
     was = group.resolved_at
-    _set_status(group, status, principal, notes)
+    _set_status(group, status, principal, notes, hold)
     if group.resolved_at is not None:
         walk(group.id, RESOLVED, group.resolved_at)
     elif was is not None:
         walk(group.id, status, was)
 
 
-def _set_status(group: ErrorGroup, status: str, principal: Principal, notes: str) -> None:
+def _set_status(group: ErrorGroup, status: str, principal: Principal, notes: str, hold: Hold) -> None:
     group.status, group.regressed, group.updated_at = status, False, now()
+    _set_hold(group, hold)
     group.resolved_at = group.resolved_by = group.resolution_notes = None
     if status == RESOLVED:
         actor = _name(principal)
         group.resolved_at, group.resolved_by, group.resolution_notes = now(), actor, notes or None
         publish(GroupResolved(group_id=group.id, title=group.title, actor=actor, resolution_notes=notes))
-    _note(group.id, _ACTIONS[status], principal, {"notes": notes})
+    _note(group.id, _ACTIONS[status], principal, _told(group, notes))
     db.session().flush()
+
+
+def _set_hold(group: ErrorGroup, hold: Hold) -> None:
+    group.until, group.until_at, group.until_release = hold.until, hold.until_at, hold.until_release
+
+
+def _hold_of(group: ErrorGroup) -> Hold:
+    return Hold(group.until, group.until_at, group.until_release)
+
+
+def _told(group: ErrorGroup, notes: str) -> dict[str, Any]:
+    return {"notes": notes} if group.until is None else {"notes": notes, **asdict(_hold_of(group))}
 
 
 def _assign(group: ErrorGroup, user_id: str | None, principal: Principal) -> None:

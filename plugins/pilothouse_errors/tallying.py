@@ -23,7 +23,8 @@ def new_group(key: str, fingerprint: str, reason: str, at: int) -> Row:
         "workflow": None, "environment": None, "status": OPEN, "severity": "low", "severity_set": False, "count": 0,
         "users": 0, "executions": 0, "first_seen_at": 0, "last_seen_at": 0, "last_error_id": "", "first_release": None,
         "first_release_at": None, "last_release": None, "last_release_at": None, "assignee_id": None, "regressed": False,
-        "resolved_at": None, "resolved_by": None, "resolution_notes": None, "created_at": at, "updated_at": at,
+        "resolved_at": None, "resolved_by": None, "resolution_notes": None, "until": None, "until_at": None,
+        "until_release": None, "created_at": at, "updated_at": at,
     }  # fmt: skip
 
 
@@ -54,11 +55,6 @@ def title_of(error_type: str, message: str) -> str:
 def hour_of(at: int) -> int:
     """Return the start of the hour (UTC) in which a moment lies; both in ms."""
     return at - at % HOUR
-
-
-def is_regression(group: Mapping[str, Any], at: int) -> bool:
-    """Say whether an error of this moment reopens the group: it happened after somebody resolved it."""
-    return bool(group["status"] == RESOLVED and at > group["resolved_at"])
 
 
 def _add_release(group: Row, at: int, release: str) -> None:

@@ -30,6 +30,11 @@ def purge(_payload: Mapping[str, Any]) -> None:
         service.purge_hours()
 
 
+def wake(_payload: Mapping[str, Any]) -> None:
+    """Open the groups that were ignored for a time that is over."""
+    service.wake()
+
+
 def sign(_payload: Mapping[str, Any]) -> None:
     """Make the signatures by which errors are searched, of every 2,048 new errors."""
     for _ in range(SLABS):

@@ -33,6 +33,7 @@ from pilothouse.sdk import (
 from pilothouse_errors import api, circumstances, group_queries, queries, service
 from pilothouse_errors.api import GroupQuery
 from pilothouse_errors.frame_names import is_in_app
+from pilothouse_errors.holding import NEXT_VERSION, THIS_VERSION, TIME, Hold, choose, newest_release
 from pilothouse_errors.severity import RANKS
 from pilothouse_errors.stack_parsing import parse
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
@@ -95,6 +96,7 @@ class ErrorsView(ConsoleView):
             "executions": met[:LISTED], "wasted": _wasted(met), "members": active_members(), "names": _names([group]),
             "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
             "detail_of": _detail_of, "stack_of": _shown, "is_new": now() - group.first_seen_at < NEW,
+            "newest_release": newest_release(), "hold_words": hold_words,
         }  # fmt: skip
 
     @expose("/<group_id>/change", methods=("POST",))
@@ -103,12 +105,14 @@ class ErrorsView(ConsoleView):
         """Resolve, ignore, reopen, assign or rate one group."""
         before = group_queries.get(group_id)
         old = {"status": before.status, "severity": before.severity, "assignee_id": before.assignee_id or ""}
-        changes = _changes()
+        held = Hold(before.until, before.until_at, before.until_release)
+        changes, hold = _changes(), _hold()
+        notes = request.form.get("notes", "").strip()[:10_000]
         with unit_of_work():
-            service.change_group(group_id, changes, require(api.MANAGE), request.form.get("notes", "").strip()[:10_000])
-        back = {name: old[name] for name in changes}
+            service.change_group(group_id, changes, require(api.MANAGE), notes, hold)
+        back = {name: old[name] for name in changes} | (_fields_of(held) if "status" in changes else {})
         undo = Undo(url_for(".change", group_id=group_id), {name: str(value) for name, value in back.items()})
-        return done(_told(changes, 1), url_for(".group", group_id=group_id), undo=undo)
+        return done(_told(changes, 1, hold), url_for(".group", group_id=group_id), undo=undo)
 
     @expose("/<group_id>/comment", methods=("POST",))
     @needs(api.MANAGE)
@@ -124,10 +128,10 @@ class ErrorsView(ConsoleView):
     @needs(api.MANAGE)
     def change_many(self) -> Response:
         """Change the selected groups alike."""
-        changes = _changes()
+        changes, hold = _changes(), _hold()
         with unit_of_work():
-            changed = service.change_groups(request.form.getlist("id")[:500], changes, require(api.MANAGE))
-        return done(_told(changes, changed), url_for(".index"))
+            changed = service.change_groups(request.form.getlist("id")[:500], changes, require(api.MANAGE), hold)
+        return done(_told(changes, changed, hold), url_for(".index"))
 
 
 def revision(group: Any) -> str:
@@ -168,11 +172,36 @@ def _changes() -> dict[str, Any]:
     return changes
 
 
-def _told(changes: Mapping[str, Any], number: int) -> str:
+def _hold() -> Hold | None:
+    """Return until when the form wants its status to stay. Raises Invalid for what does not exist."""
+    status, until, moment = (request.form.get(name) for name in ("status", "until", "until_at"))
+    if status is None:
+        return None
+    if moment is not None and not (moment.isascii() and moment.isdigit() and len(moment) < len(str(2**62))):
+        raise Invalid.field("until_at", "must be Unix milliseconds")
+    return choose(status, until or None, int(moment) if moment else None)
+
+
+def _fields_of(hold: Hold) -> dict[str, str]:
+    """Return the form's fields that choose a hold again."""
+    if hold.until == TIME:
+        return {"until_at": str(hold.until_at)}
+    return {} if hold.until is None else {"until": hold.until}
+
+
+def hold_words(until: str | None, until_release: str | None) -> str:
+    """Return for how long a group stays resolved or ignored, as its status is told; nothing for a time, and for good."""
+    if until == THIS_VERSION:
+        return f"in {until_release}"
+    return f"until a version newer than {until_release}" if until == NEXT_VERSION else ""
+
+
+def _told(changes: Mapping[str, Any], number: int, hold: Hold | None) -> str:
     groups = "The group is" if number == 1 else f"{formats.count(number)} groups are"
     words = {OPEN: "open again", RESOLVED: "resolved", IGNORED: "ignored"}
     if "status" in changes:
-        return f"{groups} {words[changes['status']]}"
+        more = hold_words(hold.until, hold.until_release) if hold else ""
+        return " ".join(filter(None, (groups, words[changes["status"]], more)))
     if "severity" in changes:
         return f"{groups} rated {changes['severity']}"
     return f"{groups} {'assigned' if changes.get('assignee_id') else 'nobody’s now'}"
