@@ -41,6 +41,7 @@ from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
 EVERY_S = 15  # seconds; errors move slower than executions
 CHIPS = ((OPEN, "Unresolved"), (RESOLVED, "Resolved"), (IGNORED, "Ignored"))
 LISTED = 20  # executions that a group's page lists
+OFFERED = 40  # members in the menus of the list; a group's own page offers all
 NEW = DAY  # a group first seen within is marked new
 
 
@@ -65,12 +66,13 @@ class ErrorsView(ConsoleView):
         after = read_cursor(query.cursor) if query.cursor else None
         groups = group_queries.page(filters, DEFAULT_LIMIT, after)
         more, groups = len(groups) > DEFAULT_LIMIT, groups[:DEFAULT_LIMIT]
-        counts = group_queries.counts(filters)
+        counts, members = group_queries.counts(filters), active_members()[:OFFERED]
         return {
             "groups": groups, "trends": group_queries.trends([group.id for group in groups], now()), "counts": counts,
             "filters": filters, "chips": CHIPS, "total": sum(counts.values()), "severities": tuple(RANKS),
             "older": write_cursor(groups[-1].last_seen_at, groups[-1].id) if more else None, "query": query,
-            "members": active_members(), "names": _names(groups), "workflows": _workflow_options(),
+            "members": members, "names": _names(groups) | {member.id: member.name for member in members},
+            "assignees": [(member.id, member.name, None) for member in members], "workflows": _workflow_options(),
             "may_manage": self.may(api.MANAGE), "revision": revision, "is_new": lambda g: now() - g.first_seen_at < NEW,
             "ever": bool(groups) or any(group_queries.counts().values()), "every": None if query.cursor else EVERY_S,
         }  # fmt: skip

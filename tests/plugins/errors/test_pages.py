@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Flask
 
@@ -167,6 +169,18 @@ def test_the_selected_groups_are_changed_alike(groups, as_role):
     answer = member.post("/errors/bulk", data={"id": [*groups.values(), "nobody"], "status": "ignored"}, follow_redirects=True)
     assert "2 groups are ignored" in answer.text
     assert not any(f'data-k="{key}"' in shown(member) for key in groups.values())
+
+
+def test_the_selected_groups_are_rated_and_given_to_somebody_and_found_by_whom(groups, as_role):
+    member = as_role("member")
+    key = groups["KeyError"]
+    ada = re.findall(r'name="assignee_id" value="([^"]+)"', shown(member))[0]
+    for field in ({"severity": "critical"}, {"assignee_id": ada}):
+        member.post("/errors/bulk", data={"id": [key], **field})
+    page = shown(member, f"/errors/?assignee_id={ada}")
+    assert (f'data-k="{key}"' in page, f'data-k="{groups["ZeroDivisionError"]}"' in page) == (True, False)
+    assert "Critical" in page.partition(f'data-k="{key}"')[2].partition("</tr>")[0]
+    assert "Remove the filter Assignee" in page
 
 
 @pytest.mark.parametrize("path", ["/errors/{key}/change", "/errors/{key}/comment", "/errors/bulk"])
