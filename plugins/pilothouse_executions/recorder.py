@@ -41,6 +41,7 @@ def record_executions(batch: Batch) -> Recorded:
     before = {key: ({name: row[name] for name in counting.NEEDED}, name_of(batch, row)) for key, row in rows.items()}
     fresh: set[str] = set()
     changed: set[str] = set()
+    again: set[str] = set()
     duplicates = set()
     for place, signal in enumerate(batch.signals):
         report = _report(batch, signal)
@@ -49,6 +50,7 @@ def record_executions(batch: Batch) -> Recorded:
             rows[signal.id] = _new_row(batch, place, report)
             fresh.add(signal.id)
             continue
+        again.add(signal.id)
         held = (row["levels"], row["token_id"])
         merged = _merge_execution(batch, place, row, report)
         if not merged:
@@ -61,7 +63,7 @@ def record_executions(batch: Batch) -> Recorded:
     touched = {key: rows[key] for key in fresh | changed}
     _keep_labels(batch, touched)
     _count_and_tell(batch, touched, before)
-    note_links(batch, [rows[key] for key in before.keys() | changed])
+    note_links(batch, [rows[key] for key in again])
     _hear(batch.connection, {batch.signals[place].id for place in duplicates}, batch.received_at)
     _settle_cancels(batch)
     return Recorded(duplicates=frozenset(duplicates))
@@ -187,7 +189,7 @@ def _step_values(signal: Any, received_at: int) -> tuple[Any, ...]:
     """Return a step's row in the order of STEP_COLUMNS. Without a status, an end says that it succeeded."""
     status = signal.status or ("succeeded" if signal.finished_at is not None else "running")
     values = (
-        signal.execution_id, signal.id, signal.parent_id, signal.name, signal.kind, status, signal.started_at,
+        signal.execution_id, signal.id, signal.parent_id, signal.name, signal.kind or OTHER, status, signal.started_at,
         signal.finished_at, received_at, None, json_text(signal.attributes), json_text(signal.input),
         json_text(signal.output),
     )  # fmt: skip

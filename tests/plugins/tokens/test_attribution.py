@@ -32,6 +32,13 @@ def test_a_report_that_leaves_the_agent_out_takes_nothing_away(api, usage, execu
     assert lines(api, "agent").keys() == {"scout"}
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_new_execution_told_of_twice_in_one_batch_is_what_both_say(api, usage, execution, lines, order):
+    signals = [execution("e1"), execution("e1", agent="scout", status="succeeded"), usage("u1", execution_id="e1")]
+    api.send(*(signals[place] for place in order))
+    assert (lines(api, "workflow").keys(), lines(api, "agent").keys()) == ({"nightly"}, {"scout"})
+
+
 def test_usage_without_an_execution_keeps_its_workflow(api, usage, rows, lines):
     api.send(usage("u1", workflow="digest"))
     assert lines(api, "workflow").keys() == {"digest"}
