@@ -141,11 +141,11 @@ def buckets(period: Period, interval: Interval, zone: ZoneInfo) -> Buckets:
 def earlier(current: Buckets, length: int, zone: ZoneInfo) -> Buckets:
     """Return the buckets to compare with: as many, `length` ms earlier, cut at the same time of theirs.
 
-    A length of whole days moves by local days, so that midnight stays midnight over a change of the clock. A bucket that
-    the change leaves without a counterpart is empty: its bounds are the same. Where the period ends now, its last minute
-    counts whole though it still runs, and so does the last one of the earlier period.
+    A length of whole days, be they of 24 hours or local ones, moves by local days, so that midnight stays midnight over a
+    change of the clock. A bucket that the change leaves without a counterpart is empty: its bounds are the same. Where the
+    period ends now, its last minute counts whole though it still runs, and so does the last one of the earlier period.
     """
-    days = length // DAY if length % DAY == 0 else 0
+    days = _whole_days(current.period, length, zone)
 
     def moved(at: int) -> int:
         return shifted(at, days, zone) if days else at - length
@@ -156,3 +156,11 @@ def earlier(current: Buckets, length: int, zone: ZoneInfo) -> Buckets:
     if current.bounds[-1] > now() - MINUTE:
         bounds[-1] = whole_minute(bounds[-1])
     return Buckets(tuple(map(moved, current.starts)), tuple(bounds), current.complete)
+
+
+def _whole_days(period: Period, length: int, zone: ZoneInfo) -> int:
+    """Return how many local days a length is; 0 where it is not made of whole ones."""
+    if length % DAY and length == period.length:
+        since, until = (to_datetime(at).astimezone(zone).replace(tzinfo=None) for at in (period.since, period.until))
+        length = round((until - since).total_seconds() * 1000)
+    return length // DAY if length % DAY == 0 else 0

@@ -133,6 +133,15 @@ def test_whole_days_move_by_local_days_over_the_change_of_the_clock():
     assert [(b - a) // HOUR for a, b in pairwise(before.bounds)] == [24, 24, 24, 24, 24, 24, 25]
 
 
+def test_local_days_of_which_one_is_longer_move_by_local_days_too():
+    with clock.replaced(lambda: at("2026-11-20")):
+        period = Period(at("2026-10-24", BERLIN), at("2026-10-27", BERLIN))
+        now = buckets(period, read_interval("day", period), BERLIN)
+    assert period.length == 73 * HOUR
+    before = earlier(now, period.length, BERLIN)
+    assert local([*before.starts, before.bounds[-1]], BERLIN) == [f"10-{day} 00:00" for day in range(21, 25)]
+
+
 def test_other_lengths_move_by_true_time():
     with clock.replaced(lambda: at("2026-11-20")):
         period = Period(at("2026-10-25T00:00", BERLIN), at("2026-10-25T12:00", BERLIN))
