@@ -92,6 +92,7 @@ def _finished(scope: Scope, figure: Figure) -> Figure:
 def _placed(scope: Scope, card: Card, marks: Sequence[tuple[int, str]], zoom: str) -> Card:
     chart = replace(
         card.chart, at=scope.current.starts, zone=scope.zone, open_end=not scope.current.complete[-1], marks=marks, zoom=zoom,
+        ends=scope.ends,
         rows=with_query(card.chart.rows, scope.filters.items()) if len(scope.current.starts) <= MOST_LINKS else "",
     )  # fmt: skip
     return replace(card, chart=chart)

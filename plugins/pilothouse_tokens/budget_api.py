@@ -13,6 +13,7 @@ from pilothouse.sdk import (
     Invalid,
     Limit,
     Page,
+    declared,
     page_of,
     parse_usd,
     read_cursor,
@@ -21,8 +22,9 @@ from pilothouse.sdk import (
     to_rfc3339,
     to_usd,
 )
-from pilothouse_tokens import budgets
+from pilothouse_tokens import budgets, counting
 from pilothouse_tokens.budgets import SCOPES, BudgetState
+from pilothouse_tokens.models import Budget
 from pilothouse_tokens.periods import BudgetPeriod
 from pilothouse_tokens.permissions import BUDGETS, VIEW
 
@@ -40,7 +42,8 @@ class BudgetsQuery(msgspec.Struct, frozen=True):
 class BudgetBody(msgspec.Struct, frozen=True, kw_only=True):
     """A budget for one workflow, agent, user, model or key, or for the whole team; `tz` is the zone of its calendar.
 
-    A hard budget also stops calls that ask before they are made, such as those through the gateway.
+    A hard budget also stops calls that ask before they are made, such as those through the gateway. `measure` may be any that
+    counts or sums, of any plugin: amounts are in its unit then, whatever their fields are called.
     """
 
     name: Name
@@ -48,6 +51,7 @@ class BudgetBody(msgspec.Struct, frozen=True, kw_only=True):
     period: BudgetPeriod = "month"
     tz: Annotated[str, msgspec.Meta(max_length=255)] = "UTC"
     hard: bool = False
+    measure: Name = counting.COST
     workflow: Name | None = None
     agent: Name | None = None
     user: Name | None = None
@@ -63,6 +67,7 @@ class BudgetChange(msgspec.Struct, frozen=True, kw_only=True):
     period: BudgetPeriod | msgspec.UnsetType = msgspec.UNSET
     tz: Annotated[str, msgspec.Meta(max_length=255)] | msgspec.UnsetType = msgspec.UNSET
     hard: bool | msgspec.UnsetType = msgspec.UNSET
+    measure: Name | msgspec.UnsetType = msgspec.UNSET
     workflow: Name | msgspec.UnsetType | None = msgspec.UNSET
     agent: Name | msgspec.UnsetType | None = msgspec.UNSET
     user: Name | msgspec.UnsetType | None = msgspec.UNSET
@@ -71,7 +76,10 @@ class BudgetChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget with what is spent in its running period, and what would be by the period's end at this pace."""
+    """A budget with what is spent in its running period, and what would be by the period's end at this pace.
+
+    Amounts are in `unit`: USD, but for budgets of other measures than spend.
+    """
 
     id: str
     name: str
@@ -79,6 +87,8 @@ class BudgetRecord(msgspec.Struct, frozen=True, kw_only=True):
     period: str
     tz: str
     hard: bool
+    measure: str
+    unit: str
     workflow: str | None
     agent: str | None
     user: str | None
@@ -127,7 +137,7 @@ def delete_budget(budget_id: str) -> None:
 
 def read_budget(given: dict[str, Any], budget_id: str | None = None) -> dict[str, Any]:
     """Turn the fields of a body into those of the model; what is not given is left out. Raises Invalid, NotFound."""
-    fields: dict[str, Any] = {name: given[name] for name in ("name", "period", "hard") if name in given}
+    fields: dict[str, Any] = {name: given[name] for name in ("name", "period", "hard", "measure") if name in given}
     faults: list[FieldError] = []
     if "amount_usd" in given:
         try:
@@ -141,6 +151,8 @@ def read_budget(given: dict[str, Any], budget_id: str | None = None) -> dict[str
     scopes = _scopes(given, budget_id)
     if len(scopes) > 1:
         faults.append(FieldError(scopes[1][0], f"a budget is for one of {', '.join(SCOPES)}, or for none of them"))
+    else:
+        faults += _measure_faults(given, scopes, budgets.get(budget_id) if budget_id is not None else None)
     if faults:
         raise Invalid("; ".join(f"{fault.path}: {fault.message}" for fault in faults), faults)
     if any(name in given for name in SCOPES):
@@ -158,6 +170,8 @@ def budget_record(state: BudgetState) -> BudgetRecord:
         period=budget.period,
         tz=budget.tz,
         hard=budget.hard,
+        measure=budget.measure,
+        unit=state.unit,
         **{name: budget.scope_key if budget.scope == name else None for name in SCOPES},
         spent_usd=to_usd(state.spent),
         forecast_usd=to_usd(state.forecast),
@@ -176,3 +190,19 @@ def _scopes(given: dict[str, Any], budget_id: str | None) -> list[tuple[str, str
         if budget.scope is not None:
             wanted = {budget.scope: budget.scope_key, **wanted}
     return [(name, value) for name, value in wanted.items() if value is not None]
+
+
+def _measure_faults(given: dict[str, Any], scopes: list[tuple[str, str]], budget: Budget | None) -> list[FieldError]:
+    """Return what is wrong about the measure that a budget has with these fields."""
+    name = given.get("measure", counting.COST if budget is None else budget.measure)
+    hard = given.get("hard", budget is not None and budget.hard)
+    if hard and name != counting.COST:
+        return [FieldError("hard" if "hard" in given else "measure", "only a budget of spend can stop calls")]
+    scope = scopes[0][0] if scopes else None
+    dimension = budgets.dimension_of(scope)
+    measure = declared(budgets.measure_for(name, dimension))
+    if measure is None or (name != counting.COST and not budgets.may_have_budget(measure)):
+        return [FieldError("measure", "must be a measure of /api/analytics/measures that counts or sums")]
+    if scope is not None and dimension not in measure.dimensions:
+        return [FieldError(scope, f"{name} is not kept apart by {scope}")]
+    return []

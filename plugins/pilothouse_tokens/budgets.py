@@ -1,5 +1,6 @@
 """Budgets: what is spent of them in their own calendar period, where that leads, warnings, and hard limits that hold.
 
+A budget is one of spend, or of any other measure that counts or sums: its amounts are billionths of the measure's unit then.
 Spend is read from the roll-ups, so it is exact to the call at every moment. A hard budget is asked before each call:
 `reserve` sets the call's estimate aside under the writers' lock, so that callers at the same time see each other. When the
 call's usage is recorded under the reservation's id, it takes the reservation's place in one transaction.
@@ -14,16 +15,21 @@ from typing import Any, cast
 from sqlalchemy import Connection, Table, delete, func, select, text, tuple_, update
 
 from pilothouse.sdk import (
+    HOUR,
     MINUTE,
+    NANO,
     Ask,
     BudgetUsedUp,
+    Measure,
     NotFound,
     Period,
     Principal,
     Spend,
+    Sum,
     after_commit,
     audit,
     db,
+    declared,
     insert_ignore,
     lock_writers,
     new_id,
@@ -41,8 +47,10 @@ from pilothouse_tokens.models import Budget, BudgetReservation, BudgetWarning
 from pilothouse_tokens.periods import BudgetPeriod, calendar_period
 
 LEVELS = (50, 80, 100)  # percent at which people are told
+CALLERS = counting.DIMENSIONS[counting.CALLERS]
 SCOPES = ("workflow", "agent", "user", "model", "key_id")
 HELD = 15 * MINUTE  # how long money stays aside for a call of which nothing is heard; longer than any call
+TOLD_LATE = HOUR  # how long after its end a period is still told about: for what was spent in its last moments, or told late
 SETTLED = 10 * MINUTE  # how long a settled call waits for its usage, which a worker may record later
 TOPIC = "tokens"
 
@@ -51,12 +59,18 @@ _WARNINGS: Table = BudgetWarning.__table__
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """A budget with its running period, and what is spent in it and would be by its end; nano-dollars."""
+    """A budget with its running period, and what is spent in it and would be by its end; nano-dollars, of spend."""
 
     budget: Budget
     period: Period
     spent: int
     forecast: int
+
+    @property
+    def unit(self) -> str:
+        """The unit of the amounts: USD of spend, else that of the measure; empty where nobody declares it any more."""
+        measure = declared(self.budget.measure)
+        return "" if measure is None else measure.unit
 
     @property
     def percent(self) -> int:
@@ -70,14 +84,35 @@ def states(found: Sequence[Budget]) -> list[BudgetState]:
     The forecast goes on as the period went so far: spend by elapsed time, over the budget's own period.
     """
     at = now()
-    periods = [_period(budget, at) for budget in found]
-    answers = read_all([_ask(budget, period) for budget, period in zip(found, periods, strict=True)]) if found else []
+    return _states(found, [_period(budget, at) for budget in found], at)
+
+
+def _states(found: Sequence[Budget], periods: Sequence[Period], at: int) -> list[BudgetState]:
+    asks = [_ask(budget, period) for budget, period in zip(found, periods, strict=True)]
+    answers = iter(read_all(known)) if (known := [ask for ask in asks if ask is not None]) else iter(())
     states_ = []
-    for budget, period, answer in zip(found, periods, answers, strict=True):
-        spent = sum(entry.total for entry in answer[0].values())
-        forecast = spent * period.length // max(at - period.since, 1)
+    for budget, period, ask in zip(found, periods, asks, strict=True):
+        measure = declared(budget.measure)
+        answer = next(answers)[0] if ask is not None else {}
+        spent = sum(_amount(measure, entry) for entry in answer.values()) if measure is not None else 0
+        forecast = spent * period.length // max(min(at, period.until) - period.since, 1)
         states_.append(BudgetState(budget, period, spent, max(spent, forecast)))
     return states_
+
+
+def may_have_budget(measure: Measure) -> bool:
+    """Say whether amounts of a measure add up to something that can be used up; spend by caller is spend."""
+    return measure.kind in {"count", "sum"} and not measure.name.startswith(f"{counting.CALLERS}.")
+
+
+def dimension_of(scope: str | None) -> str | None:
+    """Return the dimension of measures that a scope of budgets is."""
+    return "key" if scope == "key_id" else scope
+
+
+def measure_for(measure: str, dimension: str | None) -> str:
+    """Return the measure that knows a dimension: that of spend is kept apart by caller."""
+    return f"{counting.CALLERS}.cost_usd" if measure == counting.COST and dimension in CALLERS else measure
 
 
 def page(limit: int, after: tuple[int, str] | None = None) -> list[Budget]:
@@ -98,7 +133,8 @@ def get(budget_id: str) -> Budget:
 
 def create(fields: dict[str, Any], principal: Principal) -> Budget:
     """Make a budget out of the fields of the model, in the caller's unit of work."""
-    budget = Budget(id=new_id(), created_at=now(), created_by=principal.name or principal.id, **fields)
+    at = now()
+    budget = Budget(id=new_id(), created_at=at, created_by=principal.name or principal.id, changed_at=at, **fields)
     db.session().add(budget)
     audit("budget.created", f"budget:{budget.id}", detail={"name": budget.name, "amount_usd": to_usd(budget.amount_nano)})
     _changed()
@@ -110,6 +146,7 @@ def change(budget_id: str, fields: dict[str, Any]) -> Budget:
     budget = get(budget_id)
     for name, value in fields.items():
         setattr(budget, name, value)
+    budget.changed_at = now()
     db.session().flush()
     [state] = states([budget])
     not_reached = (BudgetWarning.budget_id == budget.id, BudgetWarning.level > state.percent)
@@ -131,7 +168,8 @@ def check() -> int:
     """Tell of every level that a budget has reached and nobody was told of; returns how many. In a unit of work."""
     session = db.session()
     told = 0
-    for state in states(list(session.scalars(select(Budget)))):
+    found = list(session.scalars(select(Budget)))
+    for state in states(found) + _just_ended(found):
         reached = [level for level in LEVELS if state.percent >= level]
         known = _known_levels(session.connection(), state) if reached else set()
         for level in reached:
@@ -139,6 +177,14 @@ def check() -> int:
                 _warn(session.connection(), state, level)
                 told += 1
     return told
+
+
+def _just_ended(found: Sequence[Budget]) -> list[BudgetState]:
+    """Return the states in the period before, where it ended a short while ago and the budget was what it is by then."""
+    at = now()
+    before = [(budget, _period(budget, _period(budget, at).since - 1)) for budget in found]
+    ended = [(b, period) for b, period in before if at - period.until < TOLD_LATE and b.changed_at < period.until]
+    return _states([budget for budget, _ in ended], [period for _, period in ended], at)
 
 
 def reserve(spend: Spend) -> Reservation | None:
@@ -187,12 +233,19 @@ def _period(budget: Budget, at: int) -> Period:
     return calendar_period(cast("BudgetPeriod", budget.period), at, read_zone(budget.tz))
 
 
-def _ask(budget: Budget, period: Period) -> Ask:
-    if budget.scope is None:
-        return Ask(counting.COST, (period.since, period.until), ())
-    dimension = "key" if budget.scope == "key_id" else budget.scope
-    measure = f"{counting.scope_of(dimension)}.cost_usd"
-    return Ask(measure, (period.since, period.until), (), {dimension: budget.scope_key})
+def _ask(budget: Budget, period: Period) -> Ask | None:
+    """Return what a budget asks for; None where its plugin is gone, or counts by the budget's scope no more."""
+    dimension = dimension_of(budget.scope)
+    measure = declared(measure_for(budget.measure, dimension))
+    if measure is None or not {dimension} <= {None, *measure.dimensions}:
+        return None
+    where = {} if dimension is None else {dimension: budget.scope_key}
+    return Ask(measure.name, (period.since, period.until), (), where)
+
+
+def _amount(measure: Measure, found: Sum) -> int:
+    """Return a sum in billionths of the measure's unit."""
+    return found.count * NANO if measure.kind == "count" else found.total * NANO // measure.scale
 
 
 def _known_levels(connection: Connection, state: BudgetState) -> set[int]:
@@ -207,7 +260,7 @@ def _warn(connection: Connection, state: BudgetState, level: int) -> None:
     publish(
         BudgetCrossed(
             budget_id=budget.id, budget=budget.name, level=level, spent_nano=state.spent, amount_nano=budget.amount_nano,
-            period_start=since, hard=budget.hard,
+            period_start=since, hard=budget.hard, ended=state.period.until <= now(), unit=state.unit,
         )
     )  # fmt: skip
 

@@ -18,7 +18,10 @@ class Unpriced(Event, frozen=True, kw_only=True):
 
 
 class BudgetCrossed(Event, frozen=True, kw_only=True):
-    """A budget reached 50, 80 or 100 percent; told once a level and period. Money is in nano-dollars."""
+    """A budget reached 50, 80 or 100 percent; told once a level and period. Amounts are billionths of the unit.
+
+    `ended` says that the period is over: its last calls made the difference.
+    """
 
     budget_id: str
     budget: str
@@ -27,6 +30,8 @@ class BudgetCrossed(Event, frozen=True, kw_only=True):
     amount_nano: int
     period_start: int
     hard: bool
+    ended: bool = False
+    unit: str = "USD"
 
     @classmethod
     def name(cls) -> str:

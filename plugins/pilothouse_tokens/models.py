@@ -134,12 +134,16 @@ class Repricing(Model):
 
 
 class Budget(Model):
-    """A limit on what is spent in each calendar day, week or month of a time zone, for all usage or one value of one scope."""
+    """A limit on what is spent in each calendar day, week or month of a time zone, for all usage or one value of one scope.
+
+    `measure` says of what: dollars of spend, else billionths of the unit of the measure.
+    """
 
     __tablename__ = "token_budgets"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(Name)
+    measure: Mapped[str] = mapped_column(Name)
     amount_nano: Mapped[int] = mapped_column(Nanodollars)
     period: Mapped[str] = mapped_column(Name)
     tz: Mapped[str] = mapped_column(Name)
@@ -148,6 +152,7 @@ class Budget(Model):
     scope_key: Mapped[str | None] = mapped_column(Name)
     created_at: Mapped[int] = mapped_column(Millis)
     created_by: Mapped[str | None] = mapped_column(Name)
+    changed_at: Mapped[int] = mapped_column(Millis)
 
 
 class BudgetWarning(Model):

@@ -24,14 +24,21 @@ def unpriced(event: Unpriced) -> Notice:
 
 def budget_crossed(event: BudgetCrossed) -> Notice:
     """Tell of a budget that reached 50, 80 or 100 percent."""
-    spent, amount = event.spent_nano / NANO, event.amount_nano / NANO
+    spent, amount = (_amount(nano, event.unit) for nano in (event.spent_nano, event.amount_nano))
     full = event.level >= FULL
-    stopped = " Calls that ask first are refused until the next period." if full and event.hard else ""
+    stopped = " Calls that ask first are refused until the next period." if full and event.hard and not event.ended else ""
+    period = "the period that just ended" if event.ended else "this period"
     return Notice(
         title=f"Budget {event.budget} is used up" if full else f"Budget {event.budget}: {event.level} % spent",
-        message=f"${spent:,.2f} of ${amount:,.2f} are spent in this period.{stopped}",
+        message=f"{spent} of {amount} {'were' if event.ended else 'are'} spent in {period}.{stopped}",
         type="error" if full else "warning",
         action_url="/tokens/?tab=budgets",
         action_label="Open budgets",
         fold_key=f"budget:{event.budget_id}:{event.period_start}",
     )
+
+
+def _amount(nano: int, unit: str) -> str:
+    if unit == "USD":
+        return f"${nano / NANO:,.2f}"
+    return f"{nano / NANO:,.15g}" + ("" if unit in {"", "1"} else f" {unit}")

@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
+    MINUTE,
     OTHER,
     Chart,
     ConsoleView,
@@ -29,9 +30,10 @@ from pilothouse.sdk import (
     read_period,
     read_query,
     require,
+    runtime,
     unit_of_work,
 )
-from pilothouse_tokens import api, budget_api, budgets, price_api, queries, recommending, service
+from pilothouse_tokens import api, budget_api, budgets, counting, price_api, queries, recommending, service
 from pilothouse_tokens.api import BreakdownQuery, RecordsQuery
 from pilothouse_tokens.periods import Interval, interval_for
 from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
@@ -45,6 +47,7 @@ DIMENSIONS = (
     ("provider", "Provider"),
 )  # fmt: skip
 LARGEST = 4  # models with a colour of their own; the rest is one series
+MOST_LINKS = 60  # buckets that lead to their calls; of more, one zooms in first: hundreds of links would weigh on the page
 LINES = 50  # of a breakdown that the page shows; the rest is one line
 TONES = ("c1", "c2", "c3", "c4")
 KINDS = {
@@ -99,7 +102,7 @@ class TokensView(ConsoleView):
             with unit_of_work():
                 budgets.create(fields, require(BUDGETS))
         except Invalid as fault:
-            return self._page("budgets", request.form, fault)
+            return self._page("budgets", request.form, _in_form(fault))
         return done(f"The budget {fields['name']} is set", url_for(".index", tab="budgets"))
 
     @expose("/budgets/<budget_id>/delete", methods=("POST",))
@@ -136,7 +139,7 @@ def _overview() -> dict[str, Any]:
     found = queries.overview(period, interval, zone, by, LINES)
     unpriced = queries.unpriced_models()
     return {
-        "range": range_, "by": by, "found": found, "chart": _chart(found, interval, zone),
+        "range": range_, "by": by, "found": found, "chart": _chart(found, interval, zone, (period.since, period.until)),
         "lines": list(_lines(found)), "other": OTHER, "unpriced": unpriced,
         "previous": found.usage.previous, "totals": found.usage.totals, "spark": _spark(found),
         "each": _per(found.usage.totals.cost, found.executions), "tightest": _tightest(),
@@ -163,7 +166,9 @@ def _calls() -> dict[str, Any]:
 
 
 def _budgets() -> dict[str, Any]:
-    return {"range": None, "states": budgets.states(budgets.page(500)), "scopes": budgets.SCOPES}
+    measures = [(m.name, m.title, m.unit) for _, m in runtime().registry.all("measures") if budgets.may_have_budget(m)]
+    measures.sort(key=lambda measure: (measure[0] != counting.COST, measure[1]))
+    return {"range": None, "states": budgets.states(budgets.page(500)), "measures": measures}
 
 
 def _prices() -> dict[str, Any]:
@@ -191,7 +196,7 @@ def _range_name(query: BreakdownQuery | RecordsQuery) -> str:
     return "custom" if query.since is not None or query.until is not None else query.range or RANGE
 
 
-def _chart(found: Overview, interval: Interval, zone: ZoneInfo) -> Chart:
+def _chart(found: Overview, interval: Interval, zone: ZoneInfo, ends: tuple[int, int]) -> Chart:
     """Return spend by model as stacked bars: the dearest four, then the rest together."""
     spend: dict[str | None, int] = {}
     for _, models in found.by_model:
@@ -209,7 +214,11 @@ def _chart(found: Overview, interval: Interval, zone: ZoneInfo) -> Chart:
         base = [floor + value for floor, value in zip(base, values, strict=True)]
     at = [at for at, _ in found.by_model]
     title = f"Spend by {interval}"
-    return Chart(title, series or [Series("Spend", base, "bar")], at, "money", zone, open_end=True, zoom=request.path)
+    rows = url_for(".index", tab="calls") if len(at) <= MOST_LINKS else ""
+    return Chart(
+        title, series or [Series("Spend", base, "bar")], at, "money", zone, open_end=ends[1] > now() - MINUTE,
+        zoom=request.path, rows=rows, ends=ends,
+    )  # fmt: skip
 
 
 def _cost(models: Mapping[str | None, Totals], names: Sequence[str | None]) -> int:
@@ -233,8 +242,9 @@ def _per(cost: int | None, number: int) -> float | None:
 
 
 def _tightest() -> Any:
-    """Return the budget of which the greatest part is spent."""
-    return max(budgets.states(budgets.page(500)), key=lambda state: state.percent, default=None)
+    """Return the budget of spend of which the greatest part is spent."""
+    found = [budget for budget in budgets.page(500) if budget.measure == counting.COST]
+    return max(budgets.states(found), key=lambda state: state.percent, default=None)
 
 
 def _zone() -> ZoneInfo:
@@ -251,13 +261,19 @@ def _start(body: price_api.PriceBody, form: Mapping[str, str]) -> int | None:
 
 
 def _budget(form: MultiDict[str, str]) -> dict[str, str]:
-    given = {name: form[name].strip() for name in ("name", "amount_usd", "period", "tz") if form.get(name)}
+    given = {name: form[name].strip() for name in ("name", "amount_usd", "period", "tz", "measure") if form.get(name)}
     given["hard"] = "true" if form.get("hard") else "false"
     if form.get("scope") in budgets.SCOPES:
         given[form["scope"]] = form.get("scope_key", "").strip()
         if not given[form["scope"]]:
             raise Invalid.field("scope_key", "is required for a budget that is not for the whole team")
     return given
+
+
+def _in_form(fault: Invalid) -> Invalid:
+    """Name the form's field where the scope of a budget is wrong."""
+    errors = [FieldError("scope_key" if error.path in budgets.SCOPES else error.path, error.message) for error in fault.errors]
+    return Invalid(fault.detail, errors)
 
 
 def _read_rates(model: str, body: price_api.PriceBody) -> Rates:

@@ -1,6 +1,7 @@
 """Charts and small graphics are SVG of geometry alone, with honest axes."""
 
 import re
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -85,6 +86,13 @@ def test_a_chart_knows_the_edges_to_zoom_by():
     drawn = draw(Series("Runs", range(7)), zoom="/analytics/?a=1&b=2")
     assert 'data-zoom="/analytics/?a=1&amp;b=2"' in drawn
     assert f"{DAYS[-1] + clock.DAY}" in drawn
+
+
+def test_what_lies_behind_a_bucket_is_cut_as_the_bucket_is():
+    whole = Chart("Runs", [Series("Runs", [1, 2, 3])], [0, 100, 200], rows="/runs/")
+    assert [whole.rows_of(n) for n in (0, 2)] == ["/runs/?since=0&until=100", "/runs/?since=200&until=300"]
+    cut = replace(whole, ends=(30, 250))
+    assert [cut.rows_of(n) for n in (0, 2)] == ["/runs/?since=30&until=100", "/runs/?since=200&until=250"]
 
 
 def test_titles_are_text_and_no_style_is_inline():

@@ -2,7 +2,7 @@
 
 Registration hooks are called once at start, one plugin after the other in the order of `requires`. They take no
 arguments and do nothing but return named frozen data; names are unique over all plugins. A hook that raises takes its
-own plugin out, never the others. Runtime hooks (the last five) are asked at each use; the first answer that is not None counts.
+own plugin out, never the others. Runtime hooks (the last seven) are asked at each use; the first answer that is not None counts.
 
 Implement a hook with `from pilothouse.sdk import hookimpl` and the decorator; a function with a hook's name but without the
 decorator stops the plugin with that reason.
@@ -10,9 +10,9 @@ decorator stops the plugin with that reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pluggy
@@ -83,7 +83,7 @@ def pilothouse_recorders() -> Iterable[c.Recorder]:  # type: ignore[empty-body]
 
 @hookspec
 def pilothouse_measures() -> Iterable[c.Measure]:  # type: ignore[empty-body]
-    """Return figures with a trend; each gets trends, comparison and CSV without further code.
+    """Return figures with a trend; each gets trends, comparison, CSV and budgets without further code.
 
     Example: `return [Measure("weather.reports", "Weather reports", "1", "count", ("station",))]`
     """
@@ -284,4 +284,12 @@ def pilothouse_commands(token_id: str) -> Iterable[c.Command] | None:
     """Return what people want of the executions that this token reported; each is handed over once.
 
     Example: `return [Command("run-1", "cancel")]`
+    """
+
+
+@hookspec(firstresult=True)
+def pilothouse_records(kind: str, ids: Sequence[str]) -> Mapping[str, Any] | None:
+    """Return records of yours by id, as your own API answers them, for another plugin's answer; None for a foreign kind.
+
+    Example: `return api.records(ids) if kind == "weather" else None`
     """

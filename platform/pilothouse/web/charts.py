@@ -68,7 +68,8 @@ class Chart:
     """A chart: its series over buckets that start at `at` (ms), and how its figures read (a name of `FORMATS`).
 
     `open_end` marks the last bucket as unfinished. `zoom` is the address that charts.js gives `since` and `until` to; `rows`
-    is the one of what lies behind a bucket, which gets the same. `marks` are moments (ms) with what happened then.
+    is the one of what lies behind a bucket, which gets the same. `ends` say from when until when the chart counts (ms), where
+    that cuts its first and last bucket. `marks` are moments (ms) with what happened then.
     """
 
     title: str
@@ -79,14 +80,18 @@ class Chart:
     open_end: bool = False
     zoom: str = ""
     rows: str = ""
+    ends: tuple[int, int] | None = None
     marks: Sequence[tuple[int, str]] = ()
 
     def rows_of(self, index: int) -> str:
         """Return the address of what lies behind a bucket; empty where the chart leads nowhere."""
         if not self.rows:
             return ""
-        until = _edge(self.at, index + 1)
-        return f"{self.rows}{'&' if '?' in self.rows else '?'}since={self.at[index]}&until={until}"
+        since, until = self.at[index], _edge(self.at, index + 1)
+        if self.ends is not None:
+            since = max(since, self.ends[0])
+            until = self.ends[1] if index == len(self.at) - 1 and not self.open_end else until
+        return f"{self.rows}{'&' if '?' in self.rows else '?'}since={since}&until={until}"
 
 
 def nice_ticks(top: float, wanted: int = 5) -> list[float]:

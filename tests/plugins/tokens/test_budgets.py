@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from pilothouse.clock import DAY, HOUR, MINUTE, now, to_rfc3339
 from pilothouse.db import unit_of_work
-from pilothouse_tokens import budgets, tasks
+from pilothouse_tokens import budgets, notices, tasks
 from pilothouse_tokens.events import BudgetCrossed
 
 FIELDS = {
@@ -139,6 +141,61 @@ def test_a_new_period_is_told_about_anew(api, usage, published, time_of_day):
         check()
         time_of_day.pass_by(DAY)
     assert [event.level for event in published(BudgetCrossed)] == [50, 80, 100] * 2
+
+
+def test_what_the_last_moments_of_a_period_spent_is_told_after_it(api, usage, published, time_of_day):
+    made = make(api, amount_usd="0.0035", period="day")
+    end = datetime.fromisoformat(made["period_end"])
+    time_of_day.at = round(end.timestamp() * 1000) - 1
+    api.send(usage("u1"))
+    time_of_day.pass_by(20 * MINUTE)
+    check()
+    check()
+    told = published(BudgetCrossed)
+    assert [(event.level, event.ended, event.spent_nano) for event in told] == [(n, True, 3_500_000) for n in (50, 80, 100)]
+    assert read(api, made["id"])["spent_usd"] == "0.000000000"
+
+
+def test_a_period_that_ended_is_not_told_about_by_a_budget_that_is_younger(api, usage, published, time_of_day):
+    api.send(usage("u1"))
+    older = make(api, amount_usd="100", period="day")
+    time_of_day.at = round(datetime.fromisoformat(older["period_end"]).timestamp() * 1000) + MINUTE
+    make(api, amount_usd="0.001", period="day")
+    api.patch(f"/api/tokens/budgets/{older['id']}", json={"amount_usd": "0.001"})
+    check()
+    assert published(BudgetCrossed) == []
+
+
+def test_anything_that_is_counted_or_summed_has_budgets_in_its_own_unit(api, usage, execution, published):
+    made = make(api, amount_usd="2", measure="executions.count", workflow="nightly", period="day")
+    assert (made["unit"], made["spent_usd"]) == ("1", "0.000000000")
+    tokens = make(api, amount_usd="5000", measure="tokens.prompt", model="gpt-4o")
+    api.send(execution("e1"), execution("e2"), execution("e3", workflow="hourly"), usage("u1"), usage("u2", model="o1"))
+    check()
+    assert read(api, made["id"])["spent_usd"] == "2.000000000"
+    assert (read(api, tokens["id"])["unit"], read(api, tokens["id"])["spent_usd"]) == ("tokens", "1000.000000000")
+    told = published(BudgetCrossed)
+    assert [(event.budget_id, event.level) for event in told] == [(made["id"], n) for n in (50, 80, 100)]
+    assert notices.budget_crossed(told[0]).message == "2 of 2 are spent in this period."
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"measure": "nobody.knows"}, "measure"),
+        ({"measure": "events.users"}, "measure"),
+        ({"measure": "token_callers.prompt"}, "measure"),
+        ({"measure": "executions.count", "hard": True}, "hard"),
+        ({"measure": "executions.count", "model": "gpt-4o"}, "model"),
+    ],
+)
+def test_what_cannot_be_used_up_has_no_budget(api, fields, path):
+    assert faults(api.post("/api/tokens/budgets", json={"name": "b", "amount_usd": 1, **fields})) == {path}
+
+
+def test_a_hard_budget_stays_one_of_spend(api):
+    made = make(api, hard=True)
+    assert faults(api.patch(f"/api/tokens/budgets/{made['id']}", json={"measure": "errors.count"})) == {"measure"}
 
 
 def test_a_raised_budget_is_told_about_when_it_is_reached_again(api, usage, published):

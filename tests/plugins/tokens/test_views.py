@@ -135,8 +135,18 @@ def test_a_budget_is_set_shown_and_deleted(api, admin, post, usage):
     assert "No budget yet" in words(admin.get("/tokens/?tab=budgets"))
 
 
+def test_a_budget_of_another_measure_is_shown_in_its_unit(api, admin, post, usage):
+    api.send(usage("u1"))
+    fields = {"name": "Prompts", "amount_usd": "4000", "period": "day", "tz": "UTC", "measure": "tokens.prompt"}
+    assert post("budgets", **fields).status_code == 303
+    shown = words(admin.get("/tokens/?tab=budgets"))
+    assert all(part in shown for part in ("tokens.prompt a day, UTC", "1,000 tokens", "4,000 tokens", "25 %"))
+    assert "No budget is set" in words(admin.get("/tokens/"))
+
+
 @pytest.mark.parametrize(("fields", "field"), [
     ({"amount_usd": "-3"}, "amount_usd"), ({"tz": "Nowhere"}, "tz"), ({"scope": "workflow", "scope_key": " "}, "scope_key"),
+    ({"measure": "executions.count", "scope": "model", "scope_key": "gpt-4o"}, "scope_key"),
 ])  # fmt: skip
 def test_a_budget_that_is_none_says_why(post, fields, field):
     answer = post("budgets", **{"name": "b", "amount_usd": "1", "period": "day", "tz": "UTC", **fields})
