@@ -34,7 +34,7 @@ LONG_PROMPT, SMALL_ANSWER = 8_000, 100  # tokens of a call that asks much and ge
 MOST_TRIES = 10  # more calls with equal prompts are a batch, not retries
 
 SMALLER = (
-    (r"gpt-4o(?!-mini)", "gpt-4o-mini"), (r"gpt-4\.1(?!-(mini|nano))", "gpt-4.1-mini"),
+    (r"gpt-4o(?!-mini)", "gpt-4o-mini"), (r"gpt-4\.1(?!-(mini|nano))", "gpt-4.1-mini"), (r"gpt-4(-|$)", "gpt-4o-mini"),
     (r"gpt-5(?!.*(mini|nano))", "gpt-5-mini"), (r"o[13](?!-mini)", "o4-mini"),
     (r"claude-(.*-)?(opus|sonnet)", "claude-haiku-4-5"),
     (r"gemini-[\d.]+-pro", "gemini-2.5-flash"), (r"mistral-large", "mistral-small-latest"),
@@ -185,8 +185,10 @@ def _retries(connection: Connection, bounds: Mapping[str, int]) -> Iterator[Find
         f"HAVING COUNT(DISTINCT execution_id) >= {LEAST_EXECUTIONS}"
     )
     condition = (
-        "EXISTS (SELECT 1 FROM token_usage o WHERE o.execution_id = u.execution_id AND o.model = u.model AND o.counted "
-        "AND o.prompt_tokens = u.prompt_tokens AND o.seq <> u.seq)"
+        "u.prompt_tokens > 0 AND u.cost_nano IS NOT NULL AND (SELECT COUNT(*) FROM token_usage o "  # noqa: S608 - our own words only
+        "WHERE o.execution_id = u.execution_id AND o.model = u.model AND o.prompt_tokens = u.prompt_tokens AND o.counted "
+        "AND o.provider IS NOT DISTINCT FROM u.provider AND o.workflow IS NOT DISTINCT FROM u.workflow "
+        f"AND o.cost_nano IS NOT NULL) BETWEEN 2 AND {MOST_TRIES}"
     )
     for row in connection.execute(text(statement), dict(bounds)).mappings():
         group = dict(row)

@@ -8,8 +8,9 @@ from sqlalchemy import delete, select
 
 from pilothouse.sdk import NotFound, Principal, after_commit, audit, db, lock_writers, new_id, now, runtime
 from pilothouse_tokens import repricing
+from pilothouse_tokens.book import find_price
 from pilothouse_tokens.models import TokenPrice, TokenUsageRow, UnpricedModel
-from pilothouse_tokens.pricing import OWN
+from pilothouse_tokens.pricing import OWN, PRICES_FILE
 from pilothouse_tokens.rates import Rates, write_rates
 
 TOPIC = "tokens"
@@ -25,7 +26,7 @@ def set_price(
     """
     session = db.session()
     lock_writers(session.connection())
-    start = valid_from if valid_from is not None else _default_start(model)
+    start = valid_from if valid_from is not None else _default_start(model, provider)
     provider = provider.lower() if provider else None
     for old in _own(model):
         if (old.valid_from, old.provider) == (start, provider):
@@ -64,9 +65,12 @@ def expire(before: int, most: int) -> int:
     return len(numbers)
 
 
-def _default_start(model: str) -> int:
+def _default_start(model: str, provider: str | None) -> int:
     unpriced = db.session().scalar(select(UnpricedModel.model).where(UnpricedModel.lookup == model.lower()).limit(1))
-    return 0 if unpriced is not None else now()
+    if unpriced is not None:
+        return 0
+    known = _own(model) or find_price(model, now(), provider=provider, file=runtime().settings[PRICES_FILE])
+    return now() if known else 0
 
 
 def _own(model: str) -> Sequence[TokenPrice]:

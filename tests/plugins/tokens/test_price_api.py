@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pilothouse.clock import now, to_rfc3339
+from pilothouse.clock import DAY, now, to_rfc3339
 
 PRICE = {
     "input_usd_per_million": "1.5", "output_usd_per_million": 6, "cached_usd_per_million": "0.15",
@@ -72,6 +72,14 @@ def test_names_with_slashes_are_names(api, usage, lines):
     api.send(usage("u1", model="meta-llama/Llama 3"))
     assert lines(api, "model")["meta-llama/Llama 3"]["cost_usd"] == "0.002100000"
     assert api.delete(f"/api/tokens/prices/{quote('meta-llama/Llama 3')}").status_code == 204
+
+
+def test_the_first_price_of_a_model_that_nobody_knows_holds_from_the_beginning(api, usage, lines):
+    assert put(api, "ours").json["valid_from"] is None
+    api.send(usage("u1", model="ours", at=now() - DAY))
+    assert lines(api, "model")["ours"]["cost_usd"] == "0.002100000"
+    assert put(api, "ours").json["valid_from"] is not None
+    assert put(api, "gpt-4o").json["valid_from"] is not None
 
 
 def test_the_same_start_replaces_and_another_one_adds(api, rows):

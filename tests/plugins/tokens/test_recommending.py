@@ -78,6 +78,13 @@ def test_calls_that_are_made_again(api, runs):
     assert Decimal(found["saving_usd"]) == sum((3000 + n) * Decimal("2.5") + 5000 for n in range(25)) / 10**6
 
 
+def test_many_calls_with_equal_prompts_are_a_batch_and_prove_no_retries(api, runs, usage):
+    api.send(*runs(25, lambda n: {"prompt_tokens": 3000 + n, "completion_tokens": 500}, calls=2))
+    batch = {"prompt_tokens": 3000, "completion_tokens": 500, "execution_id": "batch", "workflow": "nightly"}
+    api.send(*(usage(f"b{n}", **batch) for n in range(12)))
+    assert "batch" not in recommend(api)["retry_waste"]["executions"]
+
+
 def test_much_context_for_a_small_answer(api, runs):
     api.send(*runs(25, lambda n: {"prompt_tokens": 20_000 + 997 * n, "completion_tokens": 20}))
     assert Decimal(recommend(api)["oversized_context"]["saving_usd"]) > Decimal("0.6")
