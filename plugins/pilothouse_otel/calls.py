@@ -110,7 +110,8 @@ def without_twins(usages: Iterable[tuple[Span, TokenUsage]]) -> list[tuple[Span,
             continue
         around = open_calls.setdefault(usage.request_model or usage.model, [])
         around[:] = [other for other in around if (other.end or 0) >= (span.start or 0)][-OPEN_CALLS:]
-        twin = next((other for other in reversed(around) if _encloses(other, span)), None)
+        # of calls at the same time, the one that ends next: a later end may belong to a later call
+        twin = min((other for other in around if _encloses(other, span)), key=lambda other: other.end or 0, default=None)
         if twin is None:
             around.append(span)
             kept.append((span, usage))

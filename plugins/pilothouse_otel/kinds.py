@@ -29,8 +29,10 @@ _OPERATIONS: dict[str, StepKind] = {
 _KINDS = (
     (LANGFUSE_TYPE, OBSERVATIONS), (OPENINFERENCE_KIND, _OPENINFERENCE), (TRACELOOP_KIND, _TRACELOOP), (OPERATION, _OPERATIONS),
 )  # fmt: skip
-# of model calls before there were operations
+# of model calls before there were operations; what has an operation that is none, or tells of a route alone as Anthropic's
+# own spans of count_tokens do, is no such call
 _MODEL_MARKS = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.type")
+_NO_MARKS = (OPERATION, "http.route")
 
 FAMILIES = (
     "gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.", "ai.", "logfire.", "input.", "output.", "embedding.",
@@ -47,7 +49,7 @@ def kind_of(span: Span) -> StepKind:
             return kind
     if VERCEL_OPERATION in attributes:
         return _vercel(str(attributes[VERCEL_OPERATION]))
-    if OPERATION not in attributes and any(mark in attributes for mark in _MODEL_MARKS):
+    if not any(name in attributes for name in _NO_MARKS) and any(mark in attributes for mark in _MODEL_MARKS):
         return "llm"
     return "other"
 

@@ -182,6 +182,21 @@ def test_a_silent_call_inside_of_another_scope_s_call_is_the_same_call(door, sco
     assert sum(door.tokens(trace)[0] for trace in traces) == calls
 
 
+def test_silent_calls_at_the_same_time_find_each_its_own_twin(door):
+    outer = [span("outer", trace_id(), start=n, took=took, attributes=SILENT) for n, took in ((0, 20), (1, 90))]
+    inner = [span("inner", trace_id(), start=n, took=took, attributes=SILENT) for n, took in ((5, 10), (6, 80))]
+    told = {"resourceSpans": request_of(outer)["resourceSpans"] + request_of(inner, scope="sdk")["resourceSpans"]}
+    assert door.api.post("/v1/traces", json=told).json == {}
+    assert sum(door.tokens(one["traceId"])[0] for one in (*outer, *inner)) == 2
+
+
+def test_counting_tokens_is_no_model_call(door, trace):
+    told = {"gen_ai.request.model": "claude-haiku-4-5", "http.route": "/v1/messages/count_tokens"}
+    door.export(span("anthropic.messages.count_tokens", trace, attributes=told))
+    assert door.tokens(trace) == (0, 0, 0)
+    assert door.steps(trace)["anthropic.messages.count_tokens"]["kind"] == "other"
+
+
 def test_a_call_belongs_to_the_agent_above_it(door, trace):
     agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "billing"}
     door.export(
