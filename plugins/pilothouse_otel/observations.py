@@ -36,9 +36,10 @@ def translate(batch: Batch) -> list[Item]:
     told |= {(trace_id, ""): _part(body, REMEMBERED_OF_TRACE) for trace_id, body in batch.traces.items()}
     told |= {(trace_id, ""): {} for trace_id, _ in batch.observations if trace_id not in batch.traces}
     known = service.remember(told)
+    tops = service.ends_at_the_top(trace_id for trace_id, body in batch.traces.items() if "output" in body)
     items: list[Item] = list(batch.scores)
     for trace_id in dict.fromkeys(trace_id for trace_id, _ in told):
-        trace = {**known[trace_id, ""], **batch.traces.get(trace_id, {})}
+        trace = {**known[trace_id, ""], **batch.traces.get(trace_id, {}), "tops": tops.get(trace_id, [])}
         spans = {
             key: _span((trace_id, key), {**known[trace_id, key], **body}, batch.places[trace_id, key])
             for (of, key), body in batch.observations.items()
@@ -96,13 +97,21 @@ def _end(trace: Body, spans: Mapping[str, Span]) -> tuple[int | None, Status]:
         for span in spans.values()
         if span.parent_id is None and span.end is not None
     ]
-    own = moment(trace.get("end_time")) or (moment(trace.get("told_at")) if "output" in trace else None)
+    own = moment(trace.get("end_time"))
     if own is not None:
         ends.append((own, len(_GRAVITY), _status(failed=trace.get("level") == "ERROR")))
+    elif "output" in trace and (told_at := moment(trace.get("told_at"))) is not None:
+        ends.append((told_at, len(_GRAVITY), _status(failed=_level_with_output(trace) == "ERROR")))
     if not ends:
         return None, "running"
     at, _, status = max(ends)
     return at, status
+
+
+def _level_with_output(trace: Body) -> Any:
+    """Return how a trace ended whose output came without a word on that: as its last observation at the top did."""
+    ends = ((moment(body.get("endTime")) or 0, body.get("level") == "ERROR", body.get("level")) for body in trace["tops"])
+    return trace.get("level") or max(ends, default=(0, False, None), key=lambda end: end[:2])[2]
 
 
 def _status(*, failed: bool) -> Status:

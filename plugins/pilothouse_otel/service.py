@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -46,6 +46,22 @@ def remember(told: Mapping[Key, Body]) -> dict[Key, Body]:
         at = now()
         _INSERT.insert(connection, [(*key, msgspec.json.encode(body).decode(), at) for key, body in sorted(changed.items())])
     return united
+
+
+def ends_at_the_top(trace_ids: Iterable[str]) -> dict[str, list[Body]]:
+    """Return what is remembered of the observations at the top of traces that have ended."""
+    wanted = sorted(set(trace_ids))
+    if not wanted:
+        return {}
+    found: dict[str, list[Body]] = {}
+    with unit_of_work() as session:
+        connection = session.connection()
+        statement = in_list_sql(connection, _TABLE, ("trace_id", "body"), "trace_id")
+        for trace_id, told in connection.exec_driver_sql(statement, (in_list(connection, wanted),)):
+            body = msgspec.json.decode(told)
+            if body.get("endTime") and not body.get("parentObservationId"):
+                found.setdefault(trace_id, []).append(body)
+    return found
 
 
 def record_points(points: Sequence[Point], refused: Refused) -> int:

@@ -62,6 +62,19 @@ def test_a_trace_ends_with_its_output(door):
     assert (run["status"], run["workflow"], run["output"], run["duration_ms"]) == ("succeeded", "intake", "done", 2000)
 
 
+def test_a_trace_whose_output_is_the_failure_of_its_chain_has_failed(door):
+    """LangChain's handler writes the exception as the output, after the chain at the top has failed with it."""
+    send(door, TRACE, event("span-create", traceId="t1", id="s1", name="chain", startTime=T0))
+    send(door, event("span-update", traceId="t1", id="s1", endTime=T1, level="ERROR", statusMessage="slow down"),
+         event("span-create", traceId="t1", id="s2", parentObservationId="s1", startTime=T0, endTime=T2))  # fmt: skip
+    send(door, event("trace-create", id="t1", output="RateLimitError: slow down"))
+    run = door.execution("t1")
+    assert (run["status"], run["finished_at"][:19], run["output"]) == ("failed", T2[:19], "RateLimitError: slow down")
+    send(door, event("span-create", traceId="t1", id="s3", name="again", startTime=T1, endTime=T2),
+         event("trace-create", id="t1", output="done") | {"timestamp": "2026-11-01T10:00:03Z"})  # fmt: skip
+    assert door.execution("t1")["status"] == "succeeded"
+
+
 def test_a_trace_ends_with_the_last_observation_at_its_top(door):
     send(door, TRACE, event("span-create", traceId="t1", id="o1", startTime=T0))
     assert door.execution("t1")["status"] == "running"
