@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from pilothouse.errors import Invalid, PilothouseError
+from pilothouse.errors import FieldError, Invalid, PilothouseError
 from pilothouse.runtime import runtime
 
 TIMEOUT_S = 10.0  # to connect, and for each part of the answer
@@ -41,6 +41,11 @@ class UrlNotAllowed(Invalid):
     """The address is none that may be called from here."""
 
     code, title = "url_not_allowed", "The address is not allowed"
+
+    @classmethod
+    def of_field(cls, path: str, reason: str) -> UrlNotAllowed:
+        """Make the error for a field of a form."""
+        return cls(reason, [FieldError(path, reason)])
 
 
 class NotReached(PilothouseError):
@@ -98,13 +103,15 @@ def resolve(host: str, port: int) -> list[str]:
     return addresses
 
 
-def check_target(url: str) -> None:
+def check_target(url: str, field: str = "url") -> None:
     """Refuse an address that could never be called, for forms. Raises UrlNotAllowed; a name that is not known passes."""
-    parts = check_url(url)
     try:
+        parts = check_url(url)
         resolve(parts.hostname or "", parts.port or PORTS[parts.scheme])
     except NotReached:
         return
+    except UrlNotAllowed as fault:
+        raise UrlNotAllowed.of_field(field, fault.detail) from None
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, limit: int = ANSWER_LIMIT) -> Answer:

@@ -167,7 +167,7 @@ class Step(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="step"):
 
     execution_id: Id
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    kind: StepKind = "other"
+    kind: StepKind | None = "other"
     parent_id: Id | None = None
     status: Status | None = None
     started_at: Millis | None = None

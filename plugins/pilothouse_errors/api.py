@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -231,6 +232,11 @@ def list_errors(query: ListQuery) -> Page[ErrorRecord]:
     rows = queries.page(query.filters(), query.limit, after)
     rows, cursor = page_of(rows, query.limit, lambda row: (row.created_at, str(row.seq)))
     return Page([ErrorRecord(**_fields(row)) for row in rows], cursor)
+
+
+def records(ids: Sequence[str]) -> dict[str, ErrorRecord]:
+    """Return errors by id; those that are not there are left out."""
+    return {row.id: ErrorRecord(**_fields(row)) for row in queries.several(ids)}
 
 
 def show(error_id: str) -> ErrorDetail:

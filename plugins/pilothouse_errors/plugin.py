@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flask import Blueprint
@@ -26,6 +26,7 @@ from pilothouse.sdk import (
     roles_from,
 )
 from pilothouse_errors import api, counting, group_queries, notices, recorder, service, tasks, views
+from pilothouse_errors.api import ErrorRecord
 from pilothouse_errors.events import GroupOpened, GroupResolved, Regressed
 from pilothouse_errors.models import MODELS
 
@@ -128,3 +129,9 @@ def pilothouse_notification_categories() -> Iterable[NotificationCategory]:
         NotificationCategory("errors.opened", "New errors", "workflow", GroupOpened, notices.opened),
         NotificationCategory("errors.regressed", "Errors that are back", "workflow", Regressed, notices.regressed),
     ]
+
+
+@hookimpl
+def pilothouse_records(kind: str, ids: Sequence[str]) -> Mapping[str, ErrorRecord] | None:
+    """Return errors for those who show them beside something else."""
+    return api.records(ids) if kind == "errors" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from pilothouse_errors import search_queries
 from pilothouse_errors.models import ErrorRecord, ErrorWorkflow
 from pilothouse_errors.selection import Filters, Place, conditions, newest_first
 
+MOST_IDS = 500  # errors that one statement reads by id
 RECENT = 50  # newest errors of a group among which the one with the most context is recommended
 
 LISTED = (
@@ -30,6 +32,14 @@ def page(filters: Filters, limit: int, after: Place | None = None) -> list[Row[A
         return _found(search_queries.search(filters, filters.q, limit + 1, after))
     statement = newest_first(select(*LISTED).where(*conditions(filters)), after)
     return list(db.session().execute(statement.limit(limit + 1)))
+
+
+def several(ids: Sequence[str]) -> list[Row[Any]]:
+    """Return errors by their ids."""
+    found: list[Row[Any]] = []
+    for start in range(0, len(ids), MOST_IDS):
+        found += db.session().execute(select(*LISTED).where(ErrorRecord.id.in_(ids[start : start + MOST_IDS])))
+    return found
 
 
 def get(error_id: str) -> Any:

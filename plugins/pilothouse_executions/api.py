@@ -81,6 +81,13 @@ class StatsQuery(msgspec.Struct, frozen=True):
     environment: str | None = None
 
 
+class WorkflowQuery(msgspec.Struct, frozen=True):
+    """Which part of the list."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: str | None = None
+
+
 class Workflow(msgspec.Struct, frozen=True):
     """A named kind of work."""
 
@@ -130,12 +137,20 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Any
 
 
-class ErrorSummary(msgspec.Struct, frozen=True):
-    """One error of an execution."""
+class ErrorSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One error of an execution; what only the errors plugin knows is null where that is off."""
 
     id: str
+    execution_id: str | None
+    workflow_id: str | None
+    group_id: str | None = None
     error_type: str
     message: str
+    stack_trace: str | None = None
+    severity: str | None = None
+    resolved: bool | None = None
+    resolved_at: str | None = None
+    resolution_notes: str | None = None
     created_at: str
 
 
@@ -154,8 +169,9 @@ class UsageTotals(msgspec.Struct, frozen=True):
 
 
 class ExecutionDetail(ExecutionRecord, frozen=True, kw_only=True):
-    """One execution with all that belongs to it."""
+    """One execution with all that belongs to it; `reason` is what the person said who cancelled it."""
 
+    reason: str | None
     input: Any
     output: Any
     steps: list[StepRecord]
@@ -227,9 +243,11 @@ def blueprint() -> ApiBlueprint:
     return bp
 
 
-def list_workflows() -> Page[Workflow]:
-    """List the workflows by name."""
-    return Page([Workflow(row.id, row.name, to_rfc3339(row.created_at)) for row in queries.workflows()])
+def list_workflows(query: WorkflowQuery) -> Page[Workflow]:
+    """List the workflows, the newest first."""
+    found = queries.newest_workflows(query.limit, read_cursor(query.cursor) if query.cursor else None)
+    rows, cursor = page_of(found, query.limit, lambda row: (row.created_at, row.id))
+    return Page([Workflow(row.id, row.name, to_rfc3339(row.created_at)) for row in rows], cursor)
 
 
 def list_executions(query: ListQuery) -> Page[ExecutionRecord]:
@@ -259,12 +277,14 @@ def show(execution_id: str) -> ExecutionDetail:
     """One execution with its steps, errors and token usage."""
     row = queries.get(execution_id)
     totals = queries.usage(execution_id)
+    cancelled = queries.cancellation(execution_id) if row.status == "cancelled" else None
     return ExecutionDetail(
         **_fields(row),
+        reason=(cancelled.reason or None) if cancelled else None,
         input=_json(row.input),
         output=_json(row.output),
         steps=[_step(step) for step in queries.steps(execution_id)],
-        errors=[ErrorSummary(e.id, e.error_type, e.message, to_rfc3339(e.at)) for e in queries.errors(execution_id)],
+        errors=_errors(row),
         token_usage=_usage(totals) if totals else UsageTotals(),
     )
 
@@ -367,6 +387,24 @@ def _step(step: Any) -> StepRecord:
         status=step.status, started_at=_time(step.started_at), finished_at=_time(step.finished_at),
         duration_ms=_duration(step), input=_json(step.input), output=_json(step.output), attributes=_json(step.attributes),
     )  # fmt: skip
+
+
+def _errors(run: Any) -> list[ErrorSummary]:
+    """Return an execution's errors: as the plugin that keeps them answers them, else as they were counted here."""
+    found = queries.errors(run.id)
+    kept = runtime().registry.first("records", kind="errors", ids=[error.id for error in found]) if found else None
+    fields = ErrorSummary.__struct_fields__
+    records = {key: {name: getattr(record, name) for name in fields} for key, record in (kept or {}).items()}
+    return [
+        ErrorSummary(
+            **records.get(error.id)
+            or {
+                "id": error.id, "execution_id": run.id, "workflow_id": run.workflow_id, "error_type": error.error_type,
+                "message": error.message, "created_at": to_rfc3339(error.at),
+            }
+        )
+        for error in found
+    ]  # fmt: skip
 
 
 def _usage(row: Any) -> UsageTotals:

@@ -58,6 +58,7 @@ CATEGORIES = (
         "executions.succeeded", "Workflows that succeeded", "workflow", Finished, succeeded, on_by_default=False
     ),
     NotificationCategory(
-        "executions.commanded", "Executions cancelled or run again", "workflow", CommandGiven, commanded, on_by_default=False
+        "executions.commanded", "Executions cancelled or run again", "workflow", CommandGiven, commanded,
+        on_by_default=False, for_programs=True,
     ),
-)
+)  # fmt: skip

@@ -25,6 +25,7 @@ from pilothouse.sdk import (
 from pilothouse_executions.counting import COUNT, DURATION, MICROSECONDS
 from pilothouse_executions.models import (
     Execution,
+    ExecutionCommand,
     ExecutionError,
     ExecutionLabel,
     ExecutionUsage,
@@ -116,6 +117,22 @@ def errors(execution_id: str) -> list[ExecutionError]:
 def usage(execution_id: str) -> ExecutionUsage | None:
     """Return the sum of an execution's token usage."""
     return db.session().get(ExecutionUsage, execution_id)
+
+
+def cancellation(execution_id: str) -> ExecutionCommand | None:
+    """Return the command by which a person cancelled an execution, the last one."""
+    statement = select(ExecutionCommand).where(
+        ExecutionCommand.execution_id == execution_id, ExecutionCommand.command == "cancel"
+    )
+    return db.session().scalars(statement.order_by(ExecutionCommand.created_at.desc()).limit(1)).first()
+
+
+def newest_workflows(limit: int, after: tuple[int, str] | None = None) -> list[Row[Any]]:
+    """Return up to `limit + 1` workflows, the one seen first last, after the cursor."""
+    statement = select(Workflow.id, Workflow.name, Workflow.created_at)
+    if after is not None:
+        statement = statement.where(tuple_(Workflow.created_at, Workflow.id) < after)
+    return list(db.session().execute(statement.order_by(Workflow.created_at.desc(), Workflow.id.desc()).limit(limit + 1)))
 
 
 def workflows() -> list[Row[Any]]:

@@ -103,7 +103,8 @@ class ExecutionsView(ConsoleView):
         errors = queries.errors(execution_id)
         tab = request.args.get("tab", "timeline")
         return {
-            "run": row, "duration_ms": _duration(row), "tab": tab if tab in TABS else "timeline", "errors": errors,
+            "run": row, "stopped": queries.cancellation(execution_id) if row.status == "cancelled" else None,
+            "duration_ms": _duration(row), "tab": tab if tab in TABS else "timeline", "errors": errors,
             "usage": queries.usage(execution_id), "children": queries.children(execution_id), "step_count": len(steps),
             "parent": _parent(row.parent_id), "ended": row.status in FINAL, "may_control": self.may(api.CHANGE),
             "median_ms": _median(row) if row.workflow else None, "attributes": timeline.shown_attributes(row.attributes),

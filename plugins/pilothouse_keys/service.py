@@ -224,7 +224,7 @@ def _check_secret(secret: str) -> None:
 
 def _check_base(service: str, base_url: str | None) -> None:
     if base_url is not None:
-        check_target(base_url)
+        check_target(base_url, "base_url")
     elif service == "custom":
         raise Invalid.field("base_url", "is required for a custom service")
 

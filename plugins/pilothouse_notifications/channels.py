@@ -168,9 +168,11 @@ def _apprise(url: str) -> str:
     if scheme in HOSTED:
         host = urlsplit(url).hostname or ""
         if not any(host.endswith(suffix) for suffix in HOSTED[scheme]):
-            raise outgoing.UrlNotAllowed(f"{scheme}:// must lead to a host below {' or '.join(HOSTED[scheme])}.")
+            known = " or ".join(HOSTED[scheme])
+            raise outgoing.UrlNotAllowed.of_field("url", f"{scheme}:// must lead to a host below {known}.")
     elif scheme not in SERVICES:
-        raise outgoing.UrlNotAllowed(f"{scheme}:// may reach any host; use one of {', '.join(sorted(SERVICES))}, or a webhook.")
+        known = ", ".join(sorted(SERVICES))
+        raise outgoing.UrlNotAllowed.of_field("url", f"{scheme}:// may reach any host; use one of {known}, or a webhook.")
     import apprise
 
     if apprise.Apprise.instantiate(url, suppress_exceptions=True) is None:

@@ -73,7 +73,8 @@ def takes(kind: str, chosen: str, category: NotificationCategory) -> bool:
     names = msgspec.json.decode(chosen, type=list[str])
     if not names:
         return kind == "webhook" or category.on_by_default
-    return category.name in names or (category.group in names and category.on_by_default)
+    of_group = category.on_by_default or (kind == "webhook" and category.for_programs)
+    return category.name in names or (category.group in names and of_group)
 
 
 def _folded(composed: Iterable[Composed]) -> list[tuple[Composed, int]]:

@@ -390,3 +390,9 @@ def test_hook_commands(weather):
     app = weather(commands=lambda token_id: [c.Command("run-1", "cancel")] if token_id else None)
     answer = program(app).send({"type": "event", "id": "e", "name": "n"})
     assert answer["commands"] == [{"execution_id": "run-1", "command": "cancel"}]
+
+
+def test_hook_records(weather):
+    weather(records=lambda kind, ids: {key: {"id": key} for key in ids} if kind == "weather" else None)
+    assert runtime().registry.first("records", kind="weather", ids=["w-1"]) == {"w-1": {"id": "w-1"}}
+    assert runtime().registry.first("records", kind="errors", ids=["w-1"]) == {}

@@ -15,7 +15,7 @@ from pilothouse.db import db, unit_of_work
 from pilothouse.errors import Conflict
 from pilothouse.plugins.models import PluginSwitch
 from pilothouse.runtime import runtime
-from pilothouse.testing import environment, let_go, make_app
+from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.web import idempotency
 from pilothouse.web.idempotency import IdempotentAnswer, remembered
 
@@ -47,6 +47,14 @@ def put(name, answer=b'{"n":1}', status=201):
         return Response(answer, status, content_type="application/json")
 
     return work
+
+
+def test_each_access_token_of_a_person_is_a_caller_of_its_own(app, as_role):
+    owner = as_role("owner")
+    made = [owner.post("/api/access-tokens", json={"name": "t", "scopes": ["read", "write"]}).json for _ in range(2)]
+    tokens = [one["token"] for one in made]
+    ids = {Api(app.test_client(), token).post("/api/executions", json=RUN, headers=KEY).json["id"] for token in tokens}
+    assert len(ids) == 2
 
 
 def test_a_repeated_post_makes_one_record_and_gets_the_same_answer(either_app, either_api):

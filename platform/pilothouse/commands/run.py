@@ -224,8 +224,8 @@ def _welcome(environ: Mapping[str, str], first: Mapping[str, str]) -> None:
     lines = [f"Pilothouse runs at {address}  (data in {Path(environ['PILOTHOUSE_DATA_DIR'])}; Ctrl-C stops it)"]
     if first:
         lines += [
-            "", "Sign in as owner, once, within 10 minutes:", f"  {first['link']}",
             "", "Send signals with this token; it is not shown again:", f"  {first['token']}",
+            "", "Sign in as owner, once, within 10 minutes:", f"  {first['link']}",
             "", "Try it:", _snippet(address, first["token"]),
         ]  # fmt: skip
     else:

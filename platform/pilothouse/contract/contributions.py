@@ -359,6 +359,7 @@ class NotificationCategory:
     """An event that people may want to hear of; `compose` returns None where this one is not worth a notice.
 
     `group` is workflow, system, team, billing or one of the plugin's own. Members whose role has the `permission` are told.
+    `for_programs` is for what is off by default and still goes to every webhook that takes the group.
     """
 
     name: str
@@ -368,6 +369,7 @@ class NotificationCategory:
     compose: Callable[[Any], Notice | None]
     on_by_default: bool = True
     permission: str = "core.console.view"
+    for_programs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

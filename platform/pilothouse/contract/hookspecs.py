@@ -2,7 +2,8 @@
 
 Registration hooks are called once at start, one plugin after the other in the order of `requires`. They take no
 arguments and do nothing but return named frozen data; names are unique over all plugins. A hook that raises takes its
-own plugin out, never the others. Runtime hooks (the last seven) are asked at each use; the first answer that is not None counts.
+own plugin out, never the others. Runtime hooks (the last seven) are asked at each use; the first answer that is not
+None counts.
 
 Implement a hook with `from pilothouse.sdk import hookimpl` and the decorator; a function with a hook's name but without the
 decorator stops the plugin with that reason.

@@ -24,7 +24,7 @@ from pilothouse.plugins.switches import is_enabled
 SDK_VERSION = "1.0"
 CORE = "core"  # its own contributions come the same way, but nothing works without them
 PREFIX = "pilothouse_"
-RUNTIME_HOOKS = frozenset({"authenticate", "credential", "price", "reserve", "join", "commands"})
+RUNTIME_HOOKS = frozenset({"authenticate", "credential", "price", "reserve", "join", "commands", "records"})
 
 
 @dataclass(slots=True)

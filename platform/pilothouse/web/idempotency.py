@@ -54,7 +54,9 @@ def remembered(work: Callable[[], Response], limit: int = API_LIMIT) -> Response
     if not 1 <= len(key) <= LONGEST_KEY:
         raise Invalid.field("Idempotency-Key", f"must have 1 to {LONGEST_KEY} characters")
     principal = current_principal()
-    identity = _hash(principal.id if principal else request.remote_addr or "", request.path, key)
+    # each access token of a person is a caller of its own
+    caller = (principal.token_id or principal.id) if principal else request.remote_addr or ""
+    identity = _hash(caller, request.path, key)
     request_hash = _hash(read_body(limit))
     with unit_of_work() as session:
         row = _claim(session, identity, request_hash)

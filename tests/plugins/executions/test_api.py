@@ -7,6 +7,8 @@ import io
 
 import pytest
 
+from pilothouse.db import unit_of_work
+from pilothouse.plugins.switches import switch
 from pilothouse.testing import count_queries
 
 NOON = "2023-11-16T12:00:00.000Z"
@@ -41,7 +43,7 @@ def test_a_run_is_shown_with_the_contract_s_fields(either_app, either_api, step,
     made(either_api, **whole)
     either_api.send(step(kind="llm", status="succeeded", started_at=NOON, finished_at=NOON), error(), usage(cost_usd="0.5"))
     shown = either_api.get("/api/executions/a").json
-    assert shown.keys() == FIELDS | {"input", "output", "steps", "errors", "token_usage"}
+    assert shown.keys() == FIELDS | {"input", "output", "reason", "steps", "errors", "token_usage"}
     assert (shown["duration_ms"], shown["started_at"], shown["attributes"], shown["input"]) == (1_500, NOON, {"k": [1]},
     {"q": 1})
     assert (shown["error_count"], shown["total_tokens"], shown["cost_usd"]) == (1, 15, "0.500000000")
@@ -50,6 +52,17 @@ def test_a_run_is_shown_with_the_contract_s_fields(either_app, either_api, step,
                                         "duration_ms", "input", "output", "attributes"}  # fmt: skip
     assert (shown["token_usage"]["calls"], shown["token_usage"]["total_tokens"]) == (1, 15)
     assert [one["error_type"] for one in shown["errors"]] == ["ValueError"]
+    [kept] = either_api.get("/api/errors").json["data"]
+    assert shown["errors"] == [kept]
+
+
+def test_without_the_errors_plugin_a_run_shows_what_is_counted_here(app, api, error):
+    made(api)
+    api.send(error())
+    with unit_of_work():
+        switch("errors", enabled=False, by="me")
+    [shown] = api.get("/api/executions/a").json["errors"]
+    assert (shown["error_type"], shown["execution_id"], shown["severity"]) == ("ValueError", "a", None)
 
 
 def test_a_run_without_anything_else_is_shown_too(app, api):
@@ -157,13 +170,19 @@ def test_a_lost_run_may_be_changed(app, api, store, time_of_day):
     store.check()
 
 
+def test_a_step_may_leave_its_kind_out_by_null(app, api, step):
+    made(api, id="a")
+    assert api.send(step(execution_id="a", kind=None))["accepted"] == 1
+    assert api.get("/api/executions/a").json["steps"][0]["kind"] == "other"
+
+
 # --- cancel and rerun ---
 
 
 def test_cancel_answers_with_the_record_and_then_409(either_app, either_api):
     made(either_api, id="a")
     response = either_api.post("/api/executions/a/cancel", json={"reason": "too slow"})
-    assert (response.status_code, response.json["status"]) == (200, "cancelled")
+    assert (response.status_code, response.json["status"], response.json["reason"]) == (200, "cancelled", "too slow")
     again = either_api.post("/api/executions/a/cancel")
     assert (again.status_code, again.json["type"].rsplit("/", 1)[1]) == (409, "conflict")
 
@@ -254,9 +273,12 @@ def test_the_largest_page_is_500(app, api, execution):
 
 
 def test_workflows_are_listed(five):
-    found = five.get("/api/workflows").json
-    assert [one["name"] for one in found["data"]] == ["w0", "w1"]
+    found = five.get("/api/workflows?limit=1").json
+    older = five.get(f"/api/workflows?cursor={found['next_cursor']}").json
+    assert {one["name"] for one in found["data"] + older["data"]} == {"w0", "w1"}
     assert found["data"][0].keys() == {"id", "name", "created_at"}
+    assert older["next_cursor"] is None
+    assert wrong(five.get("/api/workflows?limit=501&cursor=x")) == ["limit"]
 
 
 def test_the_export_has_the_list_s_filters(five):

@@ -133,6 +133,7 @@ def test_a_cancel_is_written_down_with_its_reason(runs, api, as_role):
     answer = as_role("member").post("/executions/on/cancel", data={"reason": "wrong input"}, follow_redirects=True)
     assert "The execution is cancelled" in answer.text
     assert api.get("/api/executions/on").json["status"] == "cancelled"
+    assert "wrong input" in as_role("viewer").get("/executions/on").text
     told = [entry for entry in api.get("/api/team/audit").json["data"] if entry["action"] == "execution.cancelled"]
     assert "wrong input" in str(told)
 

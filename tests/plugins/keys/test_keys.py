@@ -105,6 +105,7 @@ def test_wrong_fields_are_named(api, body, path):
 def test_a_destination_must_be_a_public_address(api, url):
     answer = api.post("/api/keys", json={**NEW, "service": "custom", "base_url": url})
     assert (answer.status_code, answer.json["type"].rsplit("/", 1)[-1]) == (422, "url_not_allowed")
+    assert answer.json["errors"][0]["path"] == "base_url"
 
 
 def test_a_new_destination_asks_for_the_secret_again(api, key):

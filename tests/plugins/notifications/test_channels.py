@@ -15,7 +15,8 @@ from pilothouse.sdk import publish
 from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.work.events import DeadLetter
 from pilothouse.work.runner import drain as run_due
-from pilothouse_notifications import delivering, preferences
+from pilothouse_notifications import categories, delivering, preferences
+from pilothouse_notifications.recorder import takes
 
 
 @pytest.fixture
@@ -193,6 +194,15 @@ def test_addresses_that_are_not_public_are_refused(api, url):
     answer = api.post("/api/notifications/channels", json={"name": "x", "kind": "webhook", "url": url})
     assert answer.status_code == 422
     assert answer.json["type"].endswith("url_not_allowed")
+    assert [one["path"] for one in answer.json["errors"]] == ["url"]
+
+
+def test_a_webhook_that_takes_workflows_is_told_of_commands_too(app):
+    """They are for programs; people who take the group are not bothered with them, nor a webhook with each success."""
+    commanded, succeeded = categories.find("executions.commanded"), categories.find("executions.succeeded")
+    assert takes("webhook", '["workflow"]', commanded)
+    assert not takes("email", '["workflow"]', commanded)
+    assert not takes("webhook", '["workflow"]', succeeded)
 
 
 @pytest.mark.parametrize("url", ["json://127.0.0.1/", "syslog://", "mailto://a:b@127.0.0.1", "workflows://127.0.0.1/a/b"])

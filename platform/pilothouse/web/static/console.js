@@ -80,7 +80,7 @@
     const form = ev.target, by = ev.submitter;
     if (form.method === "dialog") return;
     const asks = by?.dataset.confirm ? by : form.dataset.confirm ? form : null;
-    if (asks && !form.dataset.sure) { ev.preventDefault(); if (await confirmBox(asks.dataset)) { form.dataset.sure = 1; form.append(el("input", { type: "hidden", name: "confirmed", value: "1" })); form.requestSubmit(by); } return; }
+    if (asks && !form.dataset.sure) { ev.preventDefault(); const into = $("[data-said]", form); if (await confirmBox(asks.dataset, into)) { form.dataset.sure = 1; form.append(el("input", { type: "hidden", name: "confirmed", value: "1" })); form.requestSubmit(by); } return; }
     delete form.dataset.sure;
     if (form.hasAttribute("data-prefs") && by) { ev.preventDefault(); return pref(by.name, by.value); }
     if (form.method === "get") {
@@ -104,12 +104,12 @@
 
   /* ---- dialogs ---- */
   const open = d => { d = typeof d === "string" ? $("#" + d) : d; if (d && !d.open) d.showModal(); return d; };
-  const confirmBox = ({ confirm, confirmText = "", confirmVerb = "Go on", confirmName }) => new Promise(done => {
+  const confirmBox = ({ confirm, confirmText = "", confirmVerb = "Go on", confirmName }, into) => new Promise(done => {
     const d = $("#confirm"); if (!d) return done(window.confirm(confirm + "\n" + confirmText));
     $("#confirm-title").textContent = confirm; $("#confirm-text").textContent = confirmText;
     const yes = $("[value=yes]", d), field = $(".field", d), input = $("input", field); yes.textContent = confirmVerb;
-    field.hidden = !confirmName; input.value = ""; if (confirmName) $("label", field).textContent = `Type ${confirmName} to go on`;
-    d.onclose = () => done(d.returnValue === "yes" && (!confirmName || input.value === confirmName)); d.returnValue = ""; open(d);
+    field.hidden = !confirmName && !into; input.value = ""; $("label", field).textContent = confirmName ? `Type ${confirmName} to go on` : into?.dataset.said || "";
+    d.onclose = () => { if (into) into.value = input.value; done(d.returnValue === "yes" && (!confirmName || input.value === confirmName)); }; d.returnValue = ""; open(d);
   });
   doc.addEventListener("click", ev => { if (ev.target.nodeName === "DIALOG" && ev.target.open) { const r = ev.target.getBoundingClientRect(); if (ev.clientX < r.left || ev.clientX > r.right || ev.clientY < r.top || ev.clientY > r.bottom) ev.target.close(); } });
 
