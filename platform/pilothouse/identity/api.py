@@ -14,11 +14,11 @@ from pilothouse.identity.asking import ask_for_link
 from pilothouse.identity.cookies import clear_session, keep_browser, session_cookie
 from pilothouse.identity.models import User
 from pilothouse.identity.principal import require
-from pilothouse.identity.sessions import end_session, sessions_of, sign_out
+from pilothouse.identity.sessions import end_session, newest_sessions, sign_out
 from pilothouse.runtime import runtime
 from pilothouse.web.api import ApiBlueprint, serialise
 from pilothouse.web.csrf import csrf_token
-from pilothouse.web.paging import Page
+from pilothouse.web.paging import DEFAULT_LIMIT, Limit, Page, page_of, read_cursor
 
 VIEW = "core.console.view"
 MANAGE = "core.self.manage"
@@ -28,6 +28,13 @@ class LinkRequest(msgspec.Struct, frozen=True):
     """Who wants to sign in."""
 
     email: Annotated[str, msgspec.Meta(max_length=320)]
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    """Which part of the list."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: str | None = None
 
 
 class LinkAnswer(msgspec.Struct, frozen=True):
@@ -122,16 +129,20 @@ def _time(at: int | None) -> str | None:
     return None if at is None else clock.to_rfc3339(at)
 
 
-def list_sessions() -> Page[SessionRecord]:
+def list_sessions(query: ListQuery) -> Page[SessionRecord]:
     """List one's own sessions, newest first."""
     principal = require(VIEW)
-    return Page([
+    after = read_cursor(query.cursor) if query.cursor else None
+    found = newest_sessions(principal.user_id or "", query.limit, after)
+    rows, cursor = page_of(found, query.limit, lambda session: (session.created_at, session.id))
+    records = [
         SessionRecord(
             session.id, session.device, session.address, clock.to_rfc3339(session.last_seen_at),
             clock.to_rfc3339(session.created_at), session.id == principal.session_id,
         )
-        for session in (sessions_of(principal.user_id) if principal.user_id else [])
-    ])
+        for session in rows
+    ]  # fmt: skip
+    return Page(records, cursor)
 
 
 def delete_session(session_id: str) -> None:

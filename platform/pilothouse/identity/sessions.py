@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, tuple_, update
 
 from pilothouse import audit, clock
 from pilothouse.access import Principal, Role
@@ -87,6 +87,15 @@ def sessions_of(user_id: str) -> list[LoginSession]:
     """Return a user's sessions that are not over, newest first."""
     statement = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > clock.now())
     return list(db.session.scalars(statement.order_by(LoginSession.created_at.desc(), LoginSession.id.desc())))
+
+
+def newest_sessions(user_id: str, limit: int, after: tuple[int, str] | None = None) -> list[LoginSession]:
+    """Return up to `limit + 1` of a user's sessions that are not over, newest first, after the cursor."""
+    statement = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > clock.now())
+    if after is not None:
+        statement = statement.where(tuple_(LoginSession.created_at, LoginSession.id) < after)
+    ordered = statement.order_by(LoginSession.created_at.desc(), LoginSession.id.desc())
+    return list(db.session.scalars(ordered.limit(limit + 1)))
 
 
 def end_session(session_id: str, user_id: str) -> None:
