@@ -11,6 +11,7 @@ import msgspec
 from pilothouse_otel.spans import Attributes
 from pilothouse_otel.values import amount, first_text, first_whole, whole
 
+CACHE_WRITTEN, KEPT_FOR = "cache_creation_input_tokens", "cache_creation_ephemeral_"
 LANGFUSE_USAGE, LANGFUSE_COST = "langfuse.observation.usage_details", "langfuse.observation.cost_details"
 
 # One row a figure: the newest name first, each with the source that it tells of.
@@ -206,18 +207,25 @@ def _exclusive(details: Mapping[str, Any], source: str) -> Usage | None:
     """Langfuse's own parts: `input`, `output` and any number of finer ones beside them."""
     counts = {str(name): count for name, value in details.items() if (count := whole(value)) is not None}
     parts = {name: count for name, count in counts.items() if "cost" not in name.lower()}
+    hour = None
+    if CACHE_WRITTEN in parts:  # by way of LangChain these say a second time, by how long it is kept, what was written
+        hour = parts.get(f"{KEPT_FOR}1h_input_tokens")
+        parts = {name: count for name, count in parts.items() if not name.startswith(KEPT_FOR)}
     inputs = {name: count for name, count in parts.items() if name.startswith(("input", "cache"))}
     outputs = {name: count for name, count in parts.items() if name.startswith("output")}
     if not inputs and not outputs:
         total = parts.get("total")
         return Usage(source=source, prompt=total) if total is not None else None
-    return Usage(
-        source=source,
-        prompt=sum(inputs.values()),
-        completion=sum(outputs.values()),
-        cached=_sum(inputs, ("cache_read", "cached")),
-        cache_write=_sum(inputs, ("cache_creation", "cache_write")),
-        reasoning=_sum(outputs, ("reasoning",)),
+    return complete(
+        Usage(
+            source=source,
+            prompt=sum(inputs.values()),
+            completion=sum(outputs.values()),
+            cached=_sum(inputs, ("cache_read", "cached")),
+            cache_write=_sum(inputs, ("cache_creation", "cache_write")),
+            cache_write_1h=hour,
+            reasoning=_sum(outputs, ("reasoning",)),
+        )
     )
 
 

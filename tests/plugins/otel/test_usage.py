@@ -53,6 +53,9 @@ def test_the_new_name_counts_before_the_old_one_and_the_explicit_one_before_both
 DETAILS = [
     ({"input": 120, "output": 30, "cache_read_input_tokens": 64}, (184, 30, 64, None, None)),
     ({"input": 156, "input_cached_tokens": 64, "output": 20, "output_reasoning": 10, "total": 250}, (220, 30, 64, None, 10)),
+    ({"input": 12, "output": 5, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 10,
+      "cache_creation_ephemeral_5m_input_tokens": 8, "cache_creation_ephemeral_1h_input_tokens": 2}, (122, 5, 100, 10, None)),
+    ({"input": 12, "output": 5, "cache_creation_ephemeral_5m_input_tokens": 8}, (20, 5, None, 8, None)),
     ({"prompt_tokens": 220, "completion_tokens": 25, "prompt_tokens_details": {"cached_tokens": 64},
       "completion_tokens_details": {"reasoning_tokens": 5}}, (220, 25, 64, None, 5)),
     ({"input_tokens": 10, "output_tokens": 89, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
