@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page
 from tests.browser.conftest import Complaints, watch
-from tests.browser.test_accessibility import violations
+from tests.browser.test_accessibility import violations_in_both_schemes
 
 from pilothouse.db import db, unit_of_work
 from pilothouse.identity.models import User
@@ -175,12 +175,11 @@ def test_the_menu_leads_to_ones_sessions_and_ends_the_others(served):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_has_no_violation(served, owner, path, scheme):
+def test_a_page_has_no_violation(served, owner, path):
     served.join("viewer", "Grace Hopper")
-    page = served.open(path, owner, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+    page = served.open(path, owner, color_scheme="light", bypass_csp=True, reduced_motion="reduce")
     page.evaluate("document.querySelectorAll('tbody tr:nth-child(n+6)').forEach(row => row.remove())")  # axe reads each one
-    assert violations(page) == []
+    assert violations_in_both_schemes(page) == []
 
 
 @pytest.mark.parametrize("path", PATHS)
