@@ -17,7 +17,6 @@ def upgrade() -> None:
     op.create_table('token_budgets',
     sa.Column('id', sa.String(length=128), nullable=False),
     sa.Column('name', sa.String(length=255), nullable=False),
-    sa.Column('measure', sa.String(length=255), nullable=False),
     sa.Column('amount_nano', sa.BigInteger(), nullable=False),
     sa.Column('period', sa.String(length=255), nullable=False),
     sa.Column('tz', sa.String(length=255), nullable=False),
@@ -26,7 +25,6 @@ def upgrade() -> None:
     sa.Column('scope_key', sa.String(length=255), nullable=True),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.Column('created_by', sa.String(length=255), nullable=True),
-    sa.Column('changed_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_token_budgets'))
     )
     op.create_table('token_prices',
