@@ -6,6 +6,7 @@ it ended. Response spans know the answer's id and tokens, but no model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,6 +34,7 @@ _TYPES: dict[str, dict[str, str]] = {
 SOURCE = "openai-agents"
 _MODEL_CALLS = frozenset({"response", "generation", "transcription", "speech"})
 _ELSEWHERE = frozenset({"type", "name", "input", "output", "usage", "model", "response_id", "data"})
+_OF_TOOL = re.compile(r"\AError running tool [^:]{1,255}: ")  # what the agent's span puts before the words of the tool's
 _USER = ("user", "user_id", "userId", "user.id")
 
 
@@ -66,9 +68,10 @@ def _signals(spans: Mapping[str, Span]) -> Iterable[Item]:
     context = Context(
         workflow=None, agent=agents[-1] if agents else None, user=None, session=None, environment=None, release=None, tags={}
     )
+    broken = {span.parent_id for key, span in spans.items() if span.status == ERROR and kinds.get(key) == "agent"}
     for span in spans.values():
         if span.parent_id is None:
-            yield span.place, _ended(span, context)
+            yield span.place, _ended(span, context, failed=span.status == ERROR or span.span_id in broken)
     yield from parts_of(spans, kinds, context)
     for span, usage in usages_of(spans, kinds, context):
         told = usage.usage_source if usage.usage_source == NOT_REPORTED else SOURCE
@@ -87,9 +90,12 @@ def _begun(trace: Body) -> Execution:
     )
 
 
-def _ended(span: Span, context: Context) -> Execution:
-    """Report the end of a trace by the span at its top; its name came when it began."""
-    status: Status = "running" if span.end is None else "failed" if span.status == ERROR else "succeeded"
+def _ended(span: Span, context: Context, *, failed: bool) -> Execution:
+    """Report the end of a trace by the span at its top; its name came when it began.
+
+    That span tells of no failure: the agent's below it does, unless the agent went on after it.
+    """
+    status: Status = "running" if span.end is None else "failed" if failed else "succeeded"
     return Execution(
         id=span.trace_id, workflow="", status=status, started_at=span.start, finished_at=span.end, agent=context.agent
     )
@@ -123,7 +129,7 @@ def _message(error: Any) -> str:
         return str(error) if error else ""
     data = error.get("data")
     told = first_text(data, ("error",), LONGEST_MESSAGE) if isinstance(data, dict) else None
-    return told or str(error.get("message") or "")
+    return _OF_TOOL.sub("", told, count=1) if told else str(error.get("message") or "")
 
 
 def _attributes(kind: str, data: Body) -> dict[str, Any]:

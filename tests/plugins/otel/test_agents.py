@@ -82,6 +82,24 @@ def test_a_failure_told_on_two_spans_is_one_error(door):
     assert door.execution("trace_1")["status"] == "failed"
 
 
+def test_the_agent_s_span_repeats_the_tool_s_failure_in_more_words(door):
+    inner = {"message": "Error running tool", "data": {"tool_name": "x", "error": "no such city"}}
+    outer = {"message": "Error in agent run", "data": {"error": "Error running tool get_weather: no such city"}}
+    send(door, span("f", "function", "a", inner, name="x"), span("a", "agent", "t", outer, name="triage"))
+    assert [error["message"] for error in door.errors()] == ["no such city"]
+
+
+@pytest.mark.parametrize(("failing", "status"), [("agent", "failed"), ("function", "succeeded")])
+def test_a_run_fails_with_its_agent_and_not_with_a_tool_that_the_agent_went_on_after(door, failing, status):
+    told = {failing: {"message": "Max turns exceeded", "data": {"max_turns": 2}}}
+    send(
+        door, TRACE, span("f", "function", "a", told.get("function"), name="x"),
+        span("a", "agent", "t", told.get("agent"), name="triage"),
+        span("t", "custom", None, name="task", data={"sdk_span_type": "task"}),
+    )  # fmt: skip
+    assert door.execution("trace_1")["status"] == status
+
+
 @pytest.mark.parametrize(("error", "message"), [
     ({"message": "stopped"}, "stopped"), ("plain", "plain"), ({"data": 7}, "response failed"),
 ])  # fmt: skip
