@@ -135,7 +135,9 @@ def _next_people(telling: _Telling) -> list[str]:
     people = select(User.id).where(User.status == "active", User.role.in_(roles), User.id > (notice.after or ""))
     if notice.recipients is not None:
         people = people.where(User.id.in_(msgspec.json.decode(notice.recipients, type=list[str])))
-    return list(db.session().scalars(people.order_by(User.id).limit(CHUNK)))
+    # nobody is removed between here and the commit, which PostgreSQL would refuse then
+    locked = people.order_by(User.id).limit(CHUNK).with_for_update(read=True, key_share=True)
+    return list(db.session().scalars(locked))
 
 
 def _tell(telling: _Telling, people: list[str]) -> int:

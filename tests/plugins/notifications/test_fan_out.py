@@ -9,9 +9,12 @@ from sqlalchemy import text
 
 from pilothouse import clock
 from pilothouse.db import db, unit_of_work
+from pilothouse.identity.models import User
+from pilothouse.identity.users import add_user
 from pilothouse.sdk import publish
 from pilothouse.work.events import DeadLetter
 from pilothouse_notifications import telling
+from pilothouse_notifications.models import StoredNotice
 
 
 def test_a_failed_workflow_reaches_every_member_once(app, api, member, fail, drain, rows):
@@ -21,6 +24,23 @@ def test_a_failed_workflow_reaches_every_member_once(app, api, member, fail, dra
     drain()
     assert {row["user_id"] for row in rows("SELECT user_id FROM notifications")} == people
     assert rows("SELECT count(*) AS n FROM notifications")[0]["n"] == 2
+
+
+@pytest.mark.postgres
+def test_somebody_who_is_removed_meanwhile_is_left_out(beside, rows):
+    with unit_of_work() as session:
+        gone, stays = (add_user(f"{name}@example.com", "member").id for name in ("ada", "bob"))
+        session.add(StoredNotice(
+            id="n", event_id="e", category="executions.failed", kind="workflow", type="error", title="t", message="m", urgent=False,
+            payload="{}", count=1, state=telling.TELLING, created_at=clock.now(),
+        ))  # fmt: skip
+    with unit_of_work() as session:
+        session.delete(session.get_one(User, gone))
+        session.flush()
+        second = beside(telling.tell_all)
+        assert second.waits
+    second.end()
+    assert [row["user_id"] for row in rows("SELECT user_id FROM notifications")] == [stays]
 
 
 def test_equal_failures_fold_into_the_unread_notice(app, api, member, fail, drain):
