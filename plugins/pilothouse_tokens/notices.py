@@ -34,7 +34,7 @@ def budget_crossed(event: BudgetCrossed) -> Notice:
         type="error" if full else "warning",
         action_url="/tokens/?tab=budgets",
         action_label="Open budgets",
-        fold_key=f"budget:{event.budget_id}:{event.period_start}",
+        fold_key=f"budget:{event.budget_id}:{event.period_start}:{event.level}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from pilothouse_tokens.events import BudgetCrossed, Unpriced
 from pilothouse_tokens.notices import budget_crossed, unpriced
@@ -30,5 +31,12 @@ def test_a_budget_says_how_much_of_it_is_spent(level, hard, words, kind):
     assert ("refused" in notice.message) == (level == 100 and hard)
 
 
-def test_levels_of_one_period_fold_together():
-    assert budget_crossed(crossed(50)).fold_key == budget_crossed(crossed(80)).fold_key
+def test_levels_of_one_period_are_told_apart():
+    assert budget_crossed(crossed(50)).fold_key != budget_crossed(crossed(80)).fold_key
+
+
+def test_a_period_that_ended_is_spoken_of_as_such_and_other_units_as_theirs():
+    event = structs.replace(crossed(100, hard=True), ended=True)
+    assert budget_crossed(event).message == "$41.00 of $50.00 were spent in the period that just ended."
+    event = structs.replace(crossed(80), unit="tokens")
+    assert budget_crossed(event).message == "41 tokens of 50 tokens are spent in this period."
