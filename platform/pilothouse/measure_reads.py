@@ -49,6 +49,8 @@ class Ask:
     these values. With `top`, only the largest values of the one dimension in `by` are told apart, and the rest is summed as
     OTHER; what has no value stays apart. The largest have the greatest totals of the measures in `rank`, which are of the
     same scope and are compared in their order (the measure itself if left out), in the last bucket and then in all of them.
+
+    With `joined` another period begins where this one ends, and what lies across that bound is always that one's.
     """
 
     measure: str
@@ -57,6 +59,7 @@ class Ask:
     where: Mapping[str, str | None] = field(default_factory=dict)
     top: int | None = None
     rank: Sequence[str] = ()
+    joined: bool = False
 
 
 Answer = list[dict[Values, Sum]]
@@ -220,7 +223,7 @@ class _Reader:
         self.dimensions = measure.dimensions if measure is not None else ()
         self.scope = scope_of(ask.measure)
         self.by, self.where, self.cut, self.over = by, ask.where, cut, over
-        self.bounds = tuple(_floored(ask.bounds))
+        self.bounds = tuple(_aligned(ask.bounds, joined=ask.joined))
         self.answers: dict[str, Answer] = {}
         self.numbers: dict[int, str] = {}  # of the measures that matter
         self._top, self._rank = ask.top, rank
@@ -387,16 +390,18 @@ def _values(members: str) -> Values:
 _VALUES = msgspec.json.Decoder(Values)
 
 
-def _floored(bounds: Sequence[int]) -> list[int]:
+def _aligned(bounds: Sequence[int], *, joined: bool) -> list[int]:
     """Move each bound down to where roll-ups of its age begin; the minute that still runs counts whole.
 
-    So does the last bucket of an old period: what happened within one day of long ago is not lost between two bounds.
+    So does the last bucket of an old period, and one that would have no time: what happened within one day of long ago, or
+    within one minute, is not lost between two bounds.
     """
     minutes, quarters, hours = horizon("minute"), horizon("quarter"), horizon("hour")
     sizes = ((minutes, clock.MINUTE), (quarters, QUARTER), (hours, clock.HOUR), (-(1 << 62), clock.DAY))
     steps = [next(size for since, size in sizes if at >= since) for at in bounds]
     floored = [at - at % size for at, size in zip(bounds, steps, strict=True)]
-    if bounds[-1] > floored[-1] and (steps[-1] > clock.MINUTE or bounds[-1] > clock.now() - clock.MINUTE):
+    whole = steps[-1] > QUARTER or bounds[-1] > clock.now() - clock.MINUTE or floored[-1] == floored[-2]
+    if bounds[-1] > floored[-1] and whole and not joined:
         floored[-1] += steps[-1]
     return floored
 

@@ -244,8 +244,7 @@ def blueprint() -> ApiBlueprint:
 
 def summary(query: PeriodQuery) -> SummaryRecord:
     """Events, users, sessions, errors and durations of a period, and of the one before."""
-    period = query.period()
-    current, previous = (_figures(found) for found in queries.summaries([period, period.before()]))
+    current, previous = (_figures(found) for found in queries.summaries(query.period()))
     return SummaryRecord(**current, previous=Figures(**previous))
 
 

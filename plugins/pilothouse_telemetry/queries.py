@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -78,20 +78,12 @@ def speed_of(found: Sum | None, scale: int = MICROSECONDS) -> Speed:
     return Speed(p50, p95, p99)
 
 
-def summaries(periods: Sequence[Period]) -> list[Summary]:
-    """Return the summaries of several periods, from one read."""
-    asks = [
-        ask
-        for period in periods
-        for ask in (
-            Ask(COUNT, _ends(period), ("ok",)),
-            Ask(DURATION, _ends(period), ()),
-            Ask(USERS, _ends(period), ()),
-            Ask(SESSIONS, _ends(period), ()),
-        )
-    ]
-    answers = [answer[0] for answer in read_all(asks)]
-    return [_summary(*answers[place : place + 4]) for place in range(0, len(answers), 4)]
+def summaries(period: Period) -> tuple[Summary, Summary]:
+    """Return the summaries of a period and of the one of the same length before it, from one read."""
+    bounds = (period.before().since, period.since, period.until)
+    answers = read_all([Ask(COUNT, bounds, ("ok",)), *(Ask(name, bounds, ()) for name in (DURATION, USERS, SESSIONS))])
+    before, now_ = (_summary(*(answer[place] for answer in answers)) for place in (0, 1))
+    return now_, before
 
 
 def _summary(

@@ -86,7 +86,7 @@ class Reading:
         """Ask for a measure within bounds, under the page's filters."""
         found, where = declared(measure), self._scope.filters if filtered else {}
         if found is not None and bounds is not None and {*by, *where} <= set(found.dimensions):
-            self._asks[name] = Ask(measure, bounds, by, where)
+            self._asks[name] = Ask(measure, bounds, by, where, joined=bounds[-1] == self._scope.ends[0])
 
     def run(self) -> None:
         """Read."""

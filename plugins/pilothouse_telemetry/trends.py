@@ -93,7 +93,8 @@ def trend(question: Question) -> list[tuple[Buckets, list[Line]]]:
     spans = [question.buckets]
     if question.back is not None:
         spans.append(earlier(question.buckets, question.back, question.zone))
-    answers = read_all([_ask(question, span.bounds) for span in spans])
+    since = question.buckets.bounds[0]
+    answers = read_all([_ask(question, span.bounds, joined=span.bounds[-1] == since) for span in spans])
     keys = _keys(question, [_whole(answer) for answer in answers])
     return [(span, _lines(question, span, answer, keys)) for span, answer in zip(spans, answers, strict=True)]
 
@@ -104,20 +105,22 @@ def rows(question: Question) -> Iterator[tuple[int, str | None, Value]]:
     keys = _keys(question, [] if question.by is None else [_totals(question, bounds[0], bounds[-1])])
     for first in range(0, len(starts), WINDOW):
         window = bounds[first : first + WINDOW + 1]
-        for place, bucket in enumerate(read_all([_ask(question, window)])[0], first):
+        ask = _ask(question, window, joined=first + WINDOW < len(starts))
+        for place, bucket in enumerate(read_all([ask])[0], first):
             folded = _folded(bucket, keys)
             for key in keys:
                 yield starts[place], key, _value(question, bounds[place : place + 2], folded.get(key))
 
 
-def _ask(question: Question, bounds: Sequence[int]) -> Ask:
-    return Ask(question.measure.name, bounds, () if question.by is None else (question.by,), question.where)
+def _ask(question: Question, bounds: Sequence[int], *, joined: bool = False) -> Ask:
+    by = () if question.by is None else (question.by,)
+    return Ask(question.measure.name, bounds, by, question.where, joined=joined)
 
 
 def _totals(question: Question, since: int, until: int) -> dict[Values, Sum]:
     """Return the sums over a period, read a week at a time: thousands of keys would else hold all of its roll-ups in memory."""
     ends = [since, *range(week_of(since) + WEEK, until, WEEK), until]
-    return _whole(read_all([_ask(question, part)])[0][0] for part in pairwise(ends))
+    return _whole(read_all([_ask(question, part, joined=part[1] < until)])[0][0] for part in pairwise(ends))
 
 
 def _whole(answer: Iterable[Mapping[Values, Sum]]) -> dict[Values, Sum]:

@@ -307,3 +307,15 @@ def test_one_series_of_many_is_looked_up_at_each_hour(app):
     measure_rollups.compact()
     ask = Ask(CALLS, range(NOON - 47 * HOUR, NOON + 2 * HOUR, HOUR), (), {"agent": "agent 7"})
     assert [bucket[()].count for bucket in read_all([ask])[0]] == [1] * 48
+
+
+def test_what_happened_within_a_minute_is_not_lost_between_two_bounds(app):
+    added((CALLS, NOON, A))
+    assert counts(CALLS, NOON + 10_000, NOON + 20_000) == {A: 1}
+
+
+def test_what_lies_across_the_bound_of_two_periods_belongs_to_the_later_one(app):
+    at = NOON - 150 * DAY
+    added((CALLS, at, A))
+    before, after = Ask(CALLS, (at - DAY, at + MINUTE), joined=True), Ask(CALLS, (at + MINUTE, at + DAY))
+    assert [dict(bucket) for [bucket] in read_all([before, after])] == [{}, {A: Sum(count=1)}]
