@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from pilothouse.sdk import DAY, Arrival, Bulk, Refusal, clean_text
 from pilothouse_sources.clients import client_of
-from pilothouse_sources.models import LONGEST_FIELD, LONGEST_MESSAGE, SourceDay, SourceRefusal
+from pilothouse_sources.models import LONGEST_FIELD, LONGEST_ID, LONGEST_MESSAGE, SourceDay, SourceRefusal
 
 MOST_CLIENTS = 100  # of a token a day: names are what clients say, and one that says another each time must not fill the disk
 MOST_REASONS = 100  # of one client a day
@@ -69,7 +69,7 @@ class Tally:
                       max(row[4], arrival.at))  # fmt: skip
             for refusal in arrival.refusals:
                 told = reasons.setdefault(self._reason(connection, key, refusal, added), [0, arrival.at, None])
-                told[:] = told[0] + refusal.count, arrival.at, refusal.signal_id
+                told[:] = told[0] + refusal.count, arrival.at, _kept_id(refusal.signal_id)
         if counted:
             _COUNT.insert(connection, [(*key, *row) for key, row in sorted(counted.items())])
         if reasons:
@@ -103,3 +103,8 @@ class Tally:
         self._known.add(row)
         added[within] += 1
         return row
+
+
+def _kept_id(signal_id: str | None) -> str | None:
+    """Return the id of a refused signal as it can be kept: it may be the very thing that was wrong."""
+    return None if signal_id is None else clean_text(signal_id[:LONGEST_MESSAGE])[:LONGEST_ID]

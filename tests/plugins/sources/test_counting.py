@@ -65,6 +65,13 @@ def test_refusals_have_their_reason_and_the_newest_signal(api):
     assert (reason["field"], reason["count"], reason["last_signal"]) == ("frames[].line", 2, "x2")
 
 
+@pytest.mark.parametrize("refused", ["x\0y", "z" * 9_000, "a b"])
+def test_a_signal_that_is_refused_for_its_id_is_counted_too(either_app, either_api, refused):
+    send(either_api, {"type": "event", "id": refused, "name": "n"})
+    [line] = sources(either_api).values()
+    assert (line["rejected"], [one["field"] for one in line["rejections"]]) == (1, ["id"])
+
+
 def test_a_report_of_nothing_but_refused_signals_counts(api):
     answer = send(api, {"type": "event", "id": "e"}).json
     assert (answer["accepted"], len(answer["rejected"])) == (0, 1)
