@@ -29,7 +29,7 @@ def usages_of(spans: Mapping[str, Span], kinds: Kinds, context: Context) -> list
     """
     telling = [spans[key] for key in kinds if spans[key].shape.usage.reported]
     found = ((span.span_id, usage_of(span.attributes, span.shape.usage)) for span in telling)
-    reported = {key: usage for key, usage in found if usage is not None}
+    reported = {key: usage for key, usage in found if usage is not None and (usage.total or kinds[key] == "llm")}
     silent = _silent_calls(spans, kinds, reported)
     wanted = [(spans[key], usage) for key, usage in reported.items()]
     wanted += [(span, Usage(source=NOT_REPORTED)) for span in silent]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from pilothouse.sdk import StepKind, TokenUsage
 from pilothouse_sentry.spans import Span
 from pilothouse_sentry.values import Json, first_text, first_whole
@@ -32,6 +34,7 @@ _PROVIDER = ("gen_ai.provider.name", "gen_ai.system")
 AGENT = ("gen_ai.agent.name", "agent", "tags.agent")
 USER = ("user.id", "user.email")
 UNKNOWN_MODEL = "unknown"
+ORIGIN = "sentry.origin"
 SOURCE, NOT_REPORTED = "gen_ai", "none"
 
 
@@ -44,12 +47,27 @@ def usages_of(spans: Mapping[str, Span], kinds: Mapping[str, StepKind], *, agent
     for key, kind in kinds.items():
         span = spans[key]
         if span.end is not None and (kind == "llm" or _reports(span.attributes)):
-            found.append((span, _usage(span, kind, _agent(span, spans, kinds) or agent)))
+            usage = _usage(span, kind, _agent(span, spans, kinds) or agent)
+            found.append((span, msgspec.structs.replace(usage, parent_id=_parent(span, spans, kinds))))
     return found
 
 
+def _parent(span: Span, spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> str | None:
+    """Return the step whose part a call is. Calls that run side by side hang one under the other in Python's SDK: what one
+    integration (`sentry.origin`) tells of inside of its own call is another call, not a part of it.
+    """
+    origin, parent, seen = span.attributes.get(ORIGIN), span.parent_id, {span.span_id}
+    while kinds.get(span.span_id) == "llm" and origin is not None and parent is not None and kinds.get(parent) == "llm":
+        if parent in seen or spans[parent].attributes.get(ORIGIN) != origin:
+            break
+        seen.add(parent)
+        parent = spans[parent].parent_id
+    return parent
+
+
 def _reports(attributes: Json) -> bool:
-    return any(name in attributes for name in (*_PROMPT, *_COMPLETION, *_TOTAL))
+    """Say whether a span that is no call tells of tokens; a sum of none says nothing."""
+    return any(first_whole(attributes, names) for names in (_PROMPT, _COMPLETION, _TOTAL))
 
 
 def _usage(span: Span, kind: StepKind, agent: str | None) -> TokenUsage:

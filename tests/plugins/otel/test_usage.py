@@ -193,6 +193,12 @@ def test_silent_calls_at_the_same_time_find_each_its_own_twin(door):
     assert sum(door.tokens(one["traceId"])[0] for one in (*outer, *inner)) == 2
 
 
+def test_a_sum_of_no_tokens_is_no_call(door, trace):
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}
+    door.export(span("call", trace, parent="agent", attributes=SILENT), span("agent", trace, attributes=agent))
+    assert door.tokens(trace) == (1, 0, 0)
+
+
 def test_counting_tokens_is_no_model_call(door, trace):
     told = {"gen_ai.request.model": "claude-haiku-4-5", "http.route": "/v1/messages/count_tokens"}
     door.export(span("anthropic.messages.count_tokens", trace, attributes=told))

@@ -221,6 +221,23 @@ def test_sums_of_agents_are_replaced_by_their_calls(sentry: Sentry, api: Api) ->
     assert api.get(f"/api/executions/{TRACE}").json["total_tokens"] == 498
 
 
+def test_calls_side_by_side_count_each_though_one_hangs_under_the_other(sentry: Sentry, api: Api) -> None:
+    told = {"gen_ai.response.model": "gpt-4o-mini", "sentry.origin": "auto.ai.openai", **NODE}
+    calls = [streamed(n * 16, "gen_ai.chat", parent_span_id=above * 16, attributes=told) for n, above in ("32", "21")]
+    around = streamed("1" * 16, "gen_ai.chat", attributes={**told, "sentry.origin": "manual"})
+    sentry.send(("span", {"items": [*calls, around, segment()]}))
+    usage = api.get(f"/api/executions/{TRACE}").json["token_usage"]
+    assert (usage["calls"], usage["prompt_tokens"]) == (2, 2 * 220)
+
+
+def test_an_agent_whose_only_call_failed_has_made_one_call(sentry: Sentry, api: Api) -> None:
+    none = {"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0, "gen_ai.usage.total_tokens": 0}
+    agent = streamed("1" * 16, "gen_ai.invoke_agent", status="error", attributes=none)
+    call = streamed("2" * 16, "gen_ai.chat", parent_span_id="1" * 16, status="error")
+    sentry.send(("span", {"items": [call, agent, segment()]}))
+    assert api.get(f"/api/executions/{TRACE}").json["token_usage"]["calls"] == 1
+
+
 def test_an_error_joins_the_execution_of_its_trace_in_any_order(sentry: Sentry, api: Api) -> None:
     event = {"event_id": "e" * 32, "message": "x", "level": "error", "contexts": {"trace": {"trace_id": TRACE, "op": "x"}}}
     sentry.send(("event", event), header={"trace": {"sampled": "true"}})
