@@ -159,6 +159,7 @@ def test_a_new_plugin_is_whole_and_is_not_made_twice(run, place: Path, tmp_path:
     for source in folder.rglob("*.py"):
         compile(source.read_text(), source, "exec")
     assert "is there already" in run("plugins", "new", "night_watch", "--folder", str(tmp_path)).err
+    assert "is installed already" in run("plugins", "new", "executions", "--folder", str(tmp_path)).err
 
 
 def test_a_new_plugin_passes_its_own_tests(run, place: Path, tmp_path: Path) -> None:

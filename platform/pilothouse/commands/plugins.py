@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from pilothouse.commands import skeleton
 from pilothouse.commands.application import in_application
 from pilothouse.errors import Conflict, Invalid
+from pilothouse.plugins.discovery import GROUP
 
 NAME_CHARS = 40
 
@@ -51,6 +53,8 @@ def _new(name: str, folder: Path) -> None:
     plain = name.isascii() and name.isidentifier() and name == name.lower() and not keyword.iskeyword(name)
     if not plain or len(name) > NAME_CHARS:
         raise Invalid("a plugin's name is a lower-case word of letters, digits and underscores")
+    if any(point.name == name for point in entry_points(group=GROUP)):
+        raise Conflict(f"a plugin named {name} is installed already")
     place = folder / f"pilothouse-{name.replace('_', '-')}"
     if place.exists():
         raise Conflict(f"{place} is there already")
