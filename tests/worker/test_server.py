@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ import pytest
 from work_parts import end_group, eventually
 
 from pilothouse.errors import SettingsError
-from pilothouse.web.server import BODY_LIMIT, port_message
+from pilothouse.web.server import BODY_LIMIT, Channel, port_message
 
 PROGRAM = """
 import sys, time
@@ -149,6 +150,43 @@ def test_a_stream_passes_through_as_it_comes(served: Served) -> None:
         while b"line 0" not in received:
             received += connection.recv(65536)
         assert b"line 2" not in received
+
+
+def test_an_answer_and_its_headers_go_out_together(served: Served) -> None:
+    body = b"x" * 1_000
+    request = b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + body
+    with served.connect() as connection:
+        for _ in range(20):  # in two pieces, the first would come alone more often than not
+            connection.sendall(request)
+            head, _, rest = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert json.loads(rest) == {"size": 1_000}
+
+
+def test_the_loop_leaves_alone_what_a_thread_is_sending() -> None:
+    channel = Channel.__new__(Channel)
+    channel.will_close = channel.close_when_flushed = False
+    channel.outbuf_lock, channel.total_outbufs_len = threading.Condition(), 5
+    assert channel.writable()
+    sending, sent = threading.Event(), threading.Event()
+
+    def send() -> None:
+        with channel.outbuf_lock:
+            sending.set()
+            sent.wait(10)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert sending.wait(10)
+    assert not channel.writable()
+    channel.will_close = True
+    assert channel.writable()
+    channel.will_close = False
+    sent.set()
+    thread.join()
+    assert channel.writable()
+    channel.total_outbufs_len = 0
+    assert not channel.writable()
 
 
 def test_what_is_under_way_ends_when_the_server_stops() -> None:

@@ -74,6 +74,18 @@ class Task(WSGITask):  # type: ignore[misc]
         environ[waiting.KEY] = self.channel.server.lend_thread
         return environ
 
+    def write(self, data: bytes) -> None:
+        """Write a part of the answer; the headers go out with the first one. Each sending lets another thread run first."""
+        if self.wrote_header:
+            super().write(data)
+            return
+        self.channel.held = bytearray()
+        try:
+            super().write(data)
+        finally:
+            first, self.channel.held = bytes(self.channel.held), None
+        self.channel.write_soon(first)
+
 
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that says its errors as problem documents, and lets the client read them.
@@ -86,6 +98,29 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = ProblemTask
     refused = False
     lingers_until = 0.0
+    held: bytearray | None = None  # the beginning of an answer, which is sent in one piece
+
+    def write_soon(self, data: Any) -> int:
+        """Send a part of an answer, or keep it for what is sent with it."""
+        if self.held is None:
+            return int(super().write_soon(data))
+        self.held += data
+        return len(data)
+
+    def writable(self) -> bool:
+        """Say whether the server's loop is to send something.
+
+        Not what a thread is sending at the moment: the loop could only look again and again until it has, and every look
+        takes the interpreter from the threads that answer. A thread that cannot send everything wakes the loop by itself.
+        """
+        if self.lingers_until:
+            return time.monotonic() > self.lingers_until
+        if self.will_close or self.close_when_flushed:
+            return True
+        if not self.total_outbufs_len or not self.outbuf_lock.acquire(blocking=False):
+            return False
+        self.outbuf_lock.release()
+        return True
 
     def handle_read(self) -> None:
         """Read a request, or throw away what follows a refused one."""
@@ -105,9 +140,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Close, but linger first where a request was refused."""
         if self.refused and not self.lingers_until and self.connected:
             self.lingers_until = time.monotonic() + LINGER_S
-            # of this connection alone: the server asks every one of them these two questions at each turn of its loop
-            self.readable = lambda: True
-            self.writable = lambda: time.monotonic() > self.lingers_until
+            self.readable = lambda: True  # of this connection alone: the server asks every one of them at each turn of its loop
             self.will_close = self.close_when_flushed = False
             try:
                 self.socket.shutdown(socket.SHUT_WR)
