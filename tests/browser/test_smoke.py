@@ -55,6 +55,12 @@ def test_the_chosen_theme_is_there_at_the_first_paint(open_page, theme, colour):
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == colour
 
 
+def test_times_are_those_of_the_browser_s_zone(open_page):
+    page = open_page("/runs/", timezone_id="America/Argentina/Ushuaia")
+    page.reload()  # the first page tells the zone
+    page.get_by_text("Times in America/Argentina/Ushuaia").wait_for(state="attached")
+
+
 def test_the_drawer_opens_on_phones_and_gives_focus_back(open_page):
     page = open_page("/welcome/", width=390, height=844)
     page.get_by_label("Open the menu").click()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import lru_cache
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import Response, has_request_context, request
@@ -52,7 +53,7 @@ def current_prefs() -> Prefs:
         for name, allowed in CHOICES.items()
         if (value := request.cookies.get(f"ph_{name}", "")) in allowed
     }
-    return Prefs(**known, zone_name=_known_zone(request.cookies.get("ph_zone", "UTC")))
+    return Prefs(**known, zone_name=_known_zone(unquote(request.cookies.get("ph_zone", "UTC"))))
 
 
 @lru_cache(maxsize=512)
