@@ -38,7 +38,8 @@ def service(name, **options):
 services = [service("first", last=True), service("second")]
 if "stubborn" in sys.argv:
     services.append(service("stubborn"))
-Supervisor(services, {"PATH": ""}, on_ready=lambda: print("ready", flush=True)).run()
+services[-1].when_ready = lambda: print("ready", flush=True)
+Supervisor(services, {"PATH": ""}).run()
 print("stopped", flush=True)
 """
 

@@ -9,7 +9,8 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
@@ -50,9 +51,8 @@ def up(host: str, port: int) -> None:
         environ = _environment(settings, host, port)
         preparation = _Preparation(environ)
         Supervisor(
-            [*_broker(settings), *_services(host, port, preparation)],
+            [*_broker(settings), *_services(host, port, preparation, lambda: _welcome(environ, preparation.result))],
             environ,
-            on_ready=lambda: _welcome(environ, preparation.result),
             app=lambda: preparation.app,
         ).run()
 
@@ -187,10 +187,12 @@ def _broker(settings: Settings) -> list[Service]:
     return [Service("valkey", embedded.command(settings.data_dir), ready=lambda: embedded.answers(address), last=True)]
 
 
-def _services(host: str, port: int, preparation: _Preparation) -> list[Service]:
+def _services(host: str, port: int, preparation: _Preparation, welcome: Callable[[], None]) -> list[Service]:
     place = ("--host", host, "--port", str(port))
+    serves = partial(_serves, host, port)
     return [
-        Service("web", ours=("web", *place), before=preparation.run, ready=lambda: _serves(host, port)),
+        # who waits until it answers finds the link and the token printed
+        Service("web", ours=("web", *place), before=preparation.run, ready=serves, when_ready=welcome),
         # A worker whose supervisor is gone ends at once, and its pool with it; the next one's sweep takes back what it did.
         # Celery puts every other signal off until it has a broker, and that one is gone, too.
         Service("worker", ours=("worker",), orphaned=signal.SIGKILL),

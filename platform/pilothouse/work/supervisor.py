@@ -34,9 +34,9 @@ LAST_STOP_S = 3.0  # for the broker, which writes its file to disk
 class Service:
     """A process to be kept running: `command` is a program with its arguments, or `ours` those of `pilothouse`.
 
-    `before` runs once, ahead of its first start; `ready` says whether the next service may start. `stop` is the signal
-    that ends it in order, `orphaned` the one that it gets when the supervisor is gone. A `last` service is stopped
-    after all others.
+    `before` runs once, ahead of its first start; `ready` says whether the next service may start, `when_ready` runs as
+    soon as that is so. `stop` is the signal that ends it in order, `orphaned` the one that it gets when the supervisor is
+    gone. A `last` service is stopped after all others.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Service:
     ours: Sequence[str] = ()
     before: Callable[[], None] = lambda: None
     ready: Callable[[], bool] = lambda: True
+    when_ready: Callable[[], None] = lambda: None
     stop: signal.Signals = signal.SIGTERM
     orphaned: signal.Signals = signal.SIGTERM
     last: bool = False
@@ -67,7 +68,6 @@ class Supervisor:
 
     services: Sequence[Service]
     environ: Mapping[str, str]
-    on_ready: Callable[[], None] = lambda: None
     app: Callable[[], Flask | None] = lambda: None
     stopping: bool = False
     _wakeup: socket.socket | None = field(default=None, repr=False)
@@ -77,7 +77,6 @@ class Supervisor:
         self._listen()
         try:
             if self._start_in_order():
-                self.on_ready()
                 while not self.stopping:
                     self._reap()
                     self._start_due()
@@ -113,6 +112,7 @@ class Supervisor:
                 self._start_due(only=service)
                 if self.stopping:
                     return False
+            service.when_ready()
         return True
 
     def _start(self, service: Service) -> None:
