@@ -14,12 +14,13 @@ from pilothouse.crypto import Keyring
 from pilothouse.decoding import SignalReader
 from pilothouse.identity.extension import init_identity
 from pilothouse.ingest import Ingest
+from pilothouse.plugins.all_settings import read_every_setting
 from pilothouse.plugins.discovery import Candidate, discover
 from pilothouse.plugins.registry import Registry, build_registry
 from pilothouse.plugins.switches import Switches
 from pilothouse.runtime import EXTENSION, Runtime
 from pilothouse.self_report import Reporter
-from pilothouse.settings import Settings, read_settings
+from pilothouse.settings import Settings
 from pilothouse.web.console import init_console
 from pilothouse.web.limits import Limiter
 from pilothouse.web.mounting import mount
@@ -35,7 +36,7 @@ def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | 
 
     Raises SettingsError with every wrong setting. A plugin's fault never keeps the application from starting.
     """
-    settings = settings or read_settings()
+    settings = settings or read_every_setting()
     app = Flask("pilothouse.web", static_folder=None)
     registry = load_plugins(settings, plugins)
     settings = settings.extended([setting for _, setting in registry.all("settings")])

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -108,6 +109,15 @@ def master_keys(value: str) -> tuple[str, ...]:
     return keys
 
 
+def sender(value: str) -> str:
+    """Read the sender of mails: an address, with a name before it or without."""
+    _, address = parseaddr(value)
+    local, at, host = address.rpartition("@")
+    if not (local and at and host) or not value.isprintable():
+        raise ValueError("must be an address, such as Pilothouse <console@example.com>")
+    return value
+
+
 def names(value: str) -> tuple[str, ...]:
     """Read names separated by commas."""
     return tuple(name.strip() for name in value.split(",") if name.strip())
@@ -202,7 +212,7 @@ CORE_SETTINGS = (
         "smtp://user:password@host:port; mails go to <data>/outbox/*.eml if unset",
         secret=True,
     ),
-    Setting("PILOTHOUSE_MAIL_FROM", text, "Pilothouse <pilothouse@localhost>", "The sender of mails"),
+    Setting("PILOTHOUSE_MAIL_FROM", sender, "Pilothouse <pilothouse@localhost>", "The sender of mails"),
     Setting("PILOTHOUSE_PLUGINS_DISABLED", names, (), "Plugins that are not loaded, separated by commas"),
     Setting("PILOTHOUSE_RETENTION_DAYS", whole(1, 3650), 90, "Days after which raw rows are deleted"),
     Setting(

@@ -32,15 +32,18 @@ def test_every_command_has_help_that_fits_its_line(name: str, run) -> None:
     assert command.help
 
 
-def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch, run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["routes", "up"])
+def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch, run, tmp_path: Path, command: str) -> None:
     monkeypatch.setenv("PILOTHOUSE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("PILOTHOUSE_RETENTION_DAYS", "soon")
     monkeypatch.setenv("PILOTHOUSE_SMTP_URL", "mail.example.org")
-    told = run("routes")
+    monkeypatch.setenv("PILOTHOUSE_MAIL_FROM", "nobody")
+    monkeypatch.setenv("PILOTHOUSE_LOST_AFTER", "never")  # of a plugin
+    told = run(command)
     assert (told.code, told.out) == (2, "")
-    assert [line.split()[1] for line in told.err.splitlines()] == [
-        "PILOTHOUSE_SMTP_URL", "PILOTHOUSE_RETENTION_DAYS", "PILOTHOUSE_SECRET_KEY",
-    ]  # fmt: skip
+    wrong = ["PILOTHOUSE_SMTP_URL", "PILOTHOUSE_MAIL_FROM", "PILOTHOUSE_RETENTION_DAYS", "PILOTHOUSE_LOST_AFTER"]
+    required = ["PILOTHOUSE_SECRET_KEY"] if command == "routes" else []  # `up` makes it
+    assert [line.split()[1] for line in told.err.splitlines()] == wrong + required
 
 
 @pytest.mark.parametrize(

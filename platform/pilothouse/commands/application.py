@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from flask import Flask
 
 from pilothouse import home, logs
+from pilothouse.errors import SettingsError
 from pilothouse.settings import Settings, read_settings
 
 
@@ -37,9 +39,15 @@ def _close(app: Flask) -> None:
         db.engine.dispose()
 
 
-def settings() -> Settings:
-    """Read the settings, with what the data folder knows. Raises SettingsError."""
-    return read_settings(home.environment(os.environ))
+def settings(environ: Mapping[str, str] | None = None, *, require_secrets: bool = True) -> Settings:
+    """Read the settings, with what the data folder knows. Raises SettingsError with every wrong one, plugins' included."""
+    environ = home.environment(os.environ) if environ is None else environ
+    try:
+        return read_settings(environ, require_secrets=require_secrets)
+    except SettingsError:
+        from pilothouse.plugins.all_settings import read_every_setting  # which imports every plugin
+
+        return read_every_setting(environ, require_secrets=require_secrets)
 
 
 def in_application(command: click.Command, app: Flask | None = None) -> click.Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import click
 from pilothouse import home
 from pilothouse.commands.application import in_application, make_app, settings
 from pilothouse.errors import Conflict
-from pilothouse.settings import read_settings
 
 
 @click.group("db")
@@ -94,7 +92,7 @@ def restore(file: Path) -> None:
     from pilothouse import archive
 
     manifest = archive.read_manifest(file)
-    place = read_settings(home.environment(os.environ), require_secrets=False)
+    place = settings(require_secrets=False)
     kind = "sqlite" if place.database_url.startswith("sqlite") else "postgresql"
     if manifest["database"] != kind:
         raise Conflict(f"{file} is a backup of {manifest['database']}, and PILOTHOUSE_DATABASE_URL names {kind}")

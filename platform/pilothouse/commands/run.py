@@ -19,6 +19,7 @@ import click
 from flask import Flask
 
 from pilothouse import embedded, home, logs
+from pilothouse.commands.application import settings as read
 from pilothouse.errors import SettingsError
 from pilothouse.settings import Settings, read_settings
 from pilothouse.work import forking
@@ -44,7 +45,7 @@ def up(host: str, port: int) -> None:
     PILOTHOUSE_OWNER_EMAIL, or owner@localhost. Ctrl-C or SIGTERM stops everything.
     """
     logs.configure("up")
-    settings = read_settings(require_secrets=False)
+    settings = read(os.environ, require_secrets=False)
     home.make(settings)
     with home.lock(settings.data_dir):
         _check_port(host, port)
