@@ -69,6 +69,12 @@ def test_a_request_knows_who_made_it(app, as_role):
     assert (user, session) == rows("SELECT user_id, id FROM sessions")[0]
 
 
+def test_a_program_is_nobody_who_takes_part(app, api):
+    api.get("/api/plugins")
+    runtime().reporter.flush()
+    assert rows('SELECT "user" FROM events') == [(None,)]
+
+
 def test_a_fault_in_a_request_is_an_error_with_its_frames(app, api):
     def fall():
         raise RuntimeError("the roof")

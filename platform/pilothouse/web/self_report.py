@@ -45,7 +45,7 @@ def _end(response: Response) -> Response:
             id=clock.new_id(),
             name=f"{request.method} {rule}"[:255],
             component="pilothouse.api" if rule.startswith("/api/") else "pilothouse.console",
-            user=(principal.user_id or principal.id) if principal else None,
+            user=principal.user_id if principal and principal.session_id else None,  # a program is nobody who takes part
             session=principal.session_id if principal else None,
             duration_ms=round((time.perf_counter() - begun) * 1000, 3),
             ok=response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR,
