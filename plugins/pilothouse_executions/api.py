@@ -155,7 +155,7 @@ class ErrorSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageTotals(msgspec.Struct, frozen=True):
-    """The sum of an execution's token usage."""
+    """The sum of an execution's token usage; `cost_usd` is null where there are calls and none of them has a price."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -164,7 +164,7 @@ class UsageTotals(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
-    cost_usd: str = "0.000000000"
+    cost_usd: str | None = "0.000000000"
     unpriced_records: int = 0
 
 
@@ -408,9 +408,10 @@ def _errors(run: Any) -> list[ErrorSummary]:
 
 
 def _usage(row: Any) -> UsageTotals:
+    cost = None if row.calls and row.unpriced_records == row.calls else to_usd(row.cost_nano)
     return UsageTotals(
         row.calls, row.prompt_tokens, row.completion_tokens, row.prompt_tokens + row.completion_tokens,
-        row.cached_tokens, row.cache_write_tokens, row.reasoning_tokens, to_usd(row.cost_nano), row.unpriced_records,
+        row.cached_tokens, row.cache_write_tokens, row.reasoning_tokens, cost, row.unpriced_records,
     )  # fmt: skip
 
 
