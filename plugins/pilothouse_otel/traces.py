@@ -82,10 +82,14 @@ def _executions(spans: Spans, context: Context) -> Iterator[Item]:
     """Report the execution: by its root spans, else as running."""
     roots = [span for span in spans.values() if _is_root(span, spans)]
     for span in roots:
-        yield span.place, _finished(span, context)
+        if span.parent_id is None:
+            yield span.place, _finished(span, context, workflow_of_root(span))
+        else:  # the program that began the trace has the last word on its name
+            yield span.place, _running(span, context, workflow_of_root(span))
+            yield span.place, _finished(span, context, "")
     if not roots:
         span = next(iter(spans.values()))
-        yield span.place, _running(span, context)
+        yield span.place, _running(span, context, context.workflow or "")
 
 
 def _is_root(span: Span, spans: Spans) -> bool:
@@ -97,10 +101,10 @@ def _is_root(span: Span, spans: Spans) -> bool:
     return span.kind in {SERVER, CONSUMER} and span.parent_id not in spans
 
 
-def _finished(span: Span, context: Context) -> Execution:
+def _finished(span: Span, context: Context, workflow: str) -> Execution:
     return Execution(
         id=span.trace_id,
-        workflow=workflow_of_root(span),
+        workflow=workflow,
         status=_status(span),
         started_at=span.start,
         finished_at=_end(span),
@@ -116,11 +120,11 @@ def _finished(span: Span, context: Context) -> Execution:
     )
 
 
-def _running(span: Span, context: Context) -> Execution:
+def _running(span: Span, context: Context, workflow: str) -> Execution:
     """Report what is known before the root span has come; an empty workflow leaves the name open."""
     return Execution(
         id=span.trace_id,
-        workflow=context.workflow or "",
+        workflow=workflow,
         status="running",
         agent=context.agent,
         user=context.user,
@@ -209,12 +213,12 @@ def _pending(span: Span) -> Iterator[Item]:
     if real is None:
         return
     parent = above if isinstance(above, str) and len(above) == len(NO_SPAN) and above != NO_SPAN else None
-    name = span.name.removesuffix(PENDING_SUFFIX)
-    running = msgspec.structs.replace(span, name=name, span_id=real, parent_id=parent, end=None, events=[])
+    own = span.name.removesuffix(PENDING_SUFFIX)
+    running = msgspec.structs.replace(span, name=own, span_id=real, parent_id=parent, end=None, events=[])
     kinds = kinds_of({real: running})
     context = context_of({real: running}, kinds)
-    report = _finished(running, context) if parent is None else _running(running, context)
-    yield span.place, report
+    make, name = (_finished, workflow_of_root(running)) if parent is None else (_running, context.workflow or "")
+    yield span.place, make(running, context, name)
     yield span.place, _step(running, kinds.get(real))
 
 

@@ -109,17 +109,20 @@ def _executions(by_id: Mapping[str, Span], kinds: Mapping[str, StepKind], origin
     agent = origin.agent or next((named for named in agents if named is not None), None)
     session = next((found for span in by_id.values() if (found := first_text(span.attributes, SESSION))), None)
     for span in segments:
+        if span.parent_id is not None:  # the program that began the trace has the last word on its name
+            yield span.place, _running(span, origin, span.name, agent=agent, session=session)
         yield span.place, _finished(span, origin, agent=agent, session=session)
     if not segments:
         first = next(iter(by_id.values()))
-        yield first.place, _running(first, origin, agent=agent, session=session)
+        name = first_text(first.attributes, ("sentry.segment.name",)) or ""
+        yield first.place, _running(first, origin, name, agent=agent, session=session)
 
 
 def _finished(span: Span, origin: Origin, *, agent: str | None, session: str | None) -> Execution:
     attributes = {**content.of_execution(span.attributes), **origin.attributes}
     return Execution(
         id=span.trace_id,
-        workflow=origin.workflow or span.name,
+        workflow="" if span.parent_id is not None else origin.workflow or span.name,
         status=span.status,
         started_at=span.start,
         finished_at=span.end,
@@ -135,11 +138,11 @@ def _finished(span: Span, origin: Origin, *, agent: str | None, session: str | N
     )
 
 
-def _running(span: Span, origin: Origin, *, agent: str | None, session: str | None) -> Execution:
+def _running(span: Span, origin: Origin, name: str, *, agent: str | None, session: str | None) -> Execution:
     """Report what is known before the segment has come; an empty workflow leaves the name open."""
     return Execution(
         id=span.trace_id,
-        workflow=origin.workflow or first_text(span.attributes, ("sentry.segment.name",)) or "",
+        workflow=origin.workflow or name,
         status="running",
         agent=agent,
         user=origin.user,

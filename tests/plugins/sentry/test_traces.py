@@ -122,7 +122,7 @@ def test_traces_of_one_item_are_told_apart() -> None:
 
 def test_a_lone_span_of_the_older_spelling_is_read() -> None:
     items = traces.of_items({**child("1" * 16), "is_segment": True}, SCOPE, 0)
-    assert [type(signal) for _, signal in items] == [Execution, Step]
+    assert [type(signal) for _, signal in items] == [Execution, Execution, Step]
     assert traces.of_items(streamed("1" * 16), SCOPE, 0)
 
 
@@ -196,6 +196,17 @@ def test_prompts_and_answers_are_the_steps_input_and_output() -> None:
     step = only(Step, of_items(streamed("1" * 16, "gen_ai.chat", attributes=attributes)))
     assert (json.loads(bytes(step.input)), json.loads(bytes(step.output))) == ([{"role": "user"}], "[broken")
     assert json.loads(bytes(step.attributes)) == {"shop": "A", "sentry.op": "gen_ai.chat"}
+
+
+def test_who_began_a_trace_names_it_whoever_ends_it(sentry: Sentry, api: Api) -> None:
+    """A task that a request has put into a queue ends after it; until the request tells, the task's name is all there is."""
+    task = transaction(transaction="send-mail", trace={"span_id": "7" * 16, "parent_span_id": ROOT}, timestamp=END + 60)
+    sentry.send(("transaction", task))
+    assert api.get(f"/api/executions/{TRACE}").json["workflow"] == "send-mail"
+    for told in (transaction(transaction="POST /orders"), task):
+        sentry.send(("transaction", told))
+        run = api.get(f"/api/executions/{TRACE}").json
+        assert (run["workflow"], run["status"]) == ("POST /orders", "succeeded")
 
 
 def test_a_call_in_a_transaction_and_beside_it_counts_once(sentry: Sentry, api: Api) -> None:
