@@ -12,6 +12,7 @@ from pilothouse_otel.spans import Attributes
 from pilothouse_otel.values import amount, first_text, first_whole, whole
 
 CACHE_WRITTEN, KEPT_FOR = "cache_creation_input_tokens", "cache_creation_ephemeral_"
+RAW = "gen_ai.usage.raw"  # the provider's own usage, beside the figures that Logfire makes of it
 LANGFUSE_USAGE, LANGFUSE_COST = "langfuse.observation.usage_details", "langfuse.observation.cost_details"
 
 # One row a figure: the newest name first, each with the source that it tells of.
@@ -98,6 +99,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     response: tuple[str, ...]
     tier: tuple[str, ...]
     langfuse: bool
+    raw: bool
 
     @property
     def reported(self) -> bool:
@@ -116,7 +118,7 @@ def fields_of(names: Sequence[str]) -> Fields:
         prompt=present(_PROMPT), completion=present(_COMPLETION), total=present(_TOTAL), cached=present(_CACHED),
         cache_write=present(_CACHE_WRITE), cache_write_1h=present(_CACHE_WRITE_1H), reasoning=present(_REASONING),
         cost=present(_COST), answered=present(_ANSWERED), asked=present(_ASKED), provider=present(_PROVIDER),
-        response=present(_RESPONSE), tier=present(_TIER), langfuse=LANGFUSE_USAGE in there,
+        response=present(_RESPONSE), tier=present(_TIER), langfuse=LANGFUSE_USAGE in there, raw=RAW in there,
     )  # fmt: skip
 
 
@@ -133,7 +135,7 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
         return None
     if prompt is None and total is not None:
         prompt = max(total - (completion or 0), 0)
-    return complete(
+    usage = complete(
         Usage(
             source=source or other or of_total,
             prompt=prompt or 0,
@@ -145,6 +147,15 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
             cost=cost_text(first_amount(attributes, fields.cost), (prompt or 0) + (completion or 0)),
         )
     )
+    return _with_parts_of(usage_of_details(_object(attributes[RAW]), source), usage) if fields.raw else usage
+
+
+def _with_parts_of(raw: Usage | None, usage: Usage) -> Usage:
+    """Add the parts that only the provider's own words tell, where both speak of the same call."""
+    if raw is None or (raw.prompt, raw.completion) != (usage.prompt, usage.completion):
+        return usage
+    names = ("cached", "cache_write", "cache_write_1h", "reasoning")
+    return msgspec.structs.replace(usage, **{name: getattr(raw, name) for name in names if getattr(usage, name) is None})
 
 
 def complete(usage: Usage) -> Usage:
@@ -273,12 +284,13 @@ def tier_of(attributes: Attributes, fields: Fields) -> str | None:
 
 
 def response_of(attributes: Attributes, fields: Fields) -> str | None:
-    """Return the provider's id of the answer; OpenInference has it inside of the answer only."""
+    """Return the provider's id of the answer; OpenInference has it inside of the answer only, LangChain's one level deeper."""
     found = first_text(attributes, fields.response)
     body = attributes.get("output.value")
     if found is None and isinstance(body, str) and body.startswith("{") and "openinference.span.kind" in attributes:
         answer = _object(body)
-        found = first_text(answer, ("id",)) if isinstance(answer.get("id"), str) else None
+        ids = (_object(part).get("id") for part in (answer, answer.get("llm_output")))
+        found = next((first_text({"id": one}, ("id",)) for one in ids if isinstance(one, str)), None)
     return found
 
 

@@ -50,6 +50,20 @@ def test_the_new_name_counts_before_the_old_one_and_the_explicit_one_before_both
     assert usage(**told, **{"langfuse.observation.usage_details": '{"input": 4}'})[0] == 4
 
 
+OPENAI_S = '{"prompt_tokens": 22, "completion_tokens": 15, "prompt_tokens_details": {"cached_tokens": 8}}'
+ANTHROPIC_S = '{"input_tokens": 12, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 0, "output_tokens": 15}'
+
+
+@pytest.mark.parametrize(("raw", "more", "expected"), [
+    (OPENAI_S, {}, (22, 15, 8, None, None)), (ANTHROPIC_S, {}, (22, 15, 10, 0, None)), ("{", {}, (22, 15, None, None, None)),
+    (OPENAI_S, {"gen_ai.usage.cache_read.input_tokens": 3}, (22, 15, 3, None, None)),
+    ('{"prompt_tokens": 99, "prompt_tokens_details": {"cached_tokens": 8}}', {}, (22, 15, None, None, None)),
+])  # fmt: skip
+def test_the_provider_s_own_usage_tells_the_parts_that_nothing_else_does(raw, more, expected):
+    told = {"gen_ai.usage.input_tokens": 22, "gen_ai.usage.output_tokens": 15, "gen_ai.usage.raw": raw}
+    assert usage(**told, **more) == expected
+
+
 DETAILS = [
     ({"input": 120, "output": 30, "cache_read_input_tokens": 64}, (184, 30, 64, None, None)),
     ({"input": 156, "input_cached_tokens": 64, "output": 20, "output_reasoning": 10, "total": 250}, (220, 30, 64, None, 10)),
@@ -112,6 +126,7 @@ def test_providers_are_told_in_one_way(told, expected):
 
 @pytest.mark.parametrize(("body", "expected"), [
     ('{"id": "chatcmpl-1"}', "chatcmpl-1"), ('{"id": 7}', None), ("{broken", None), ("text", None), ("[]", None),
+    ('{"generations": [], "llm_output": {"id": "msg_1"}}', "msg_1"), ('{"llm_output": "{"}', None), ('{"llm_output": null}', None),
 ])  # fmt: skip
 def test_openinference_has_the_response_id_inside_of_the_answer(body, expected):
     told = {"openinference.span.kind": "LLM", "output.value": body}
