@@ -43,22 +43,28 @@ def usages_of(spans: Mapping[str, Span], kinds: Mapping[str, StepKind], *, agent
 
     A call that ended without telling of tokens, because it failed or was streamed without them, is a call of none.
     """
+    calls = {key: _parent(spans[key], spans, kinds) for key, kind in kinds.items() if kind == "llm"}
+    # calls that another span tells of too, below them; of two that are each below the other, neither
+    around = {parent for key, parent in calls.items() if parent in calls and calls[parent] != key}
     found = []
     for key, kind in kinds.items():
         span = spans[key]
-        if span.end is not None and (kind == "llm" or _reports(span.attributes)):
-            usage = _usage(span, kind, _agent(span, spans, kinds) or agent)
-            found.append((span, msgspec.structs.replace(usage, parent_id=_parent(span, spans, kinds))))
+        if span.end is None or not (_reports(span.attributes) or (kind == "llm" and key not in around)):
+            continue
+        usage = _usage(span, kind, _agent(span, spans, kinds) or agent)
+        found.append((span, msgspec.structs.replace(usage, parent_id=calls.get(key, span.parent_id))))
     return found
 
 
 def _parent(span: Span, spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> str | None:
-    """Return the step whose part a call is. Calls that run side by side hang one under the other in Python's SDK: what one
-    integration (`sentry.origin`) tells of inside of its own call is another call, not a part of it.
+    """Return the step that a call is a part of. Python's SDK hangs calls that run side by side one under the other: what one
+    integration (`sentry.origin`) tells of inside of its own call is another call there.
     """
-    origin, parent, seen = span.attributes.get(ORIGIN), span.parent_id, {span.span_id}
-    while kinds.get(span.span_id) == "llm" and origin is not None and parent is not None and kinds.get(parent) == "llm":
-        if parent in seen or spans[parent].attributes.get(ORIGIN) != origin:
+    parent, seen = span.parent_id, {span.span_id}
+    if span.attributes.get("sentry.sdk.name") != "sentry.python":
+        return parent
+    while parent is not None and parent not in seen and kinds.get(parent) == "llm":
+        if spans[parent].attributes.get(ORIGIN) != span.attributes.get(ORIGIN):
             break
         seen.add(parent)
         parent = spans[parent].parent_id
@@ -84,7 +90,7 @@ def _usage(span: Span, kind: StepKind, agent: str | None) -> TokenUsage:
         model=answered or asked or UNKNOWN_MODEL,
         prompt_tokens=_with_parts(prompt or 0, (cached or 0) + (written or 0)),
         completion_tokens=_with_parts(completion or 0, reasoning or 0),
-        provider=_lower(first_text(attributes, _PROVIDER)),
+        provider=_provider(attributes),
         cached_tokens=cached,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
@@ -107,8 +113,12 @@ def _with_parts(total: int, parts: int) -> int:
     return total + parts if parts > total else total
 
 
-def _lower(text: str | None) -> str | None:
-    return None if text is None else text.lower()
+def _provider(attributes: Json) -> str | None:
+    """Return the provider in lower case; Vercel's AI SDK adds the interface to it (`openai.responses`)."""
+    found = first_text(attributes, _PROVIDER)
+    if found is None:
+        return None
+    return found.lower().partition(".")[0] if "vercel.ai.model.provider" in attributes else found.lower()
 
 
 def _agent(span: Span, spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> str | None:

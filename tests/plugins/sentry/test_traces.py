@@ -155,6 +155,14 @@ def test_tokens_are_read_in_both_spellings(figures: dict[str, int]) -> None:
     assert (usage.model, usage.request_model, usage.provider) == ("gpt-5-mini-2025-08-07", "gpt-5-mini", "openai")
 
 
+@pytest.mark.parametrize(("more", "provider"), [
+    ({}, "openai.responses"), ({"vercel.ai.model.provider": "openai.responses"}, "openai"),
+])  # fmt: skip
+def test_vercel_s_sdk_adds_the_interface_to_the_provider(more: dict[str, str], provider: str) -> None:
+    told = {"gen_ai.provider.name": "OpenAI.responses", **more, **NODE}
+    assert only(TokenUsage, of_items(streamed("1" * 16, "gen_ai.chat", attributes=told))).provider == provider
+
+
 def test_tokens_of_the_first_sdks_are_read() -> None:
     span = child("1" * 16, "ai.chat_completions.create.openai", data={"ai.model_id": "gpt-4"},
                  measurements={"ai_prompt_tokens_used": {"value": 7.0}, "ai_total_tokens_used": {"value": 12}})  # fmt: skip
@@ -233,12 +241,19 @@ def test_sums_of_agents_are_replaced_by_their_calls(sentry: Sentry, api: Api) ->
 
 
 def test_calls_side_by_side_count_each_though_one_hangs_under_the_other(sentry: Sentry, api: Api) -> None:
-    told = {"gen_ai.response.model": "gpt-4o-mini", "sentry.origin": "auto.ai.openai", **NODE}
+    told = {"gen_ai.response.model": "gpt-4o-mini", "sentry.origin": "auto.ai.openai", "sentry.sdk.name": "sentry.python", **NODE}
     calls = [streamed(n * 16, "gen_ai.chat", parent_span_id=above * 16, attributes=told) for n, above in ("32", "21")]
     around = streamed("1" * 16, "gen_ai.chat", attributes={**told, "sentry.origin": "manual"})
     sentry.send(("span", {"items": [*calls, around, segment()]}))
     usage = api.get(f"/api/executions/{TRACE}").json["token_usage"]
     assert (usage["calls"], usage["prompt_tokens"]) == (2, 2 * 220)
+
+
+def test_a_failed_call_that_two_spans_tell_of_is_one(sentry: Sentry, api: Api) -> None:
+    outer = streamed("1" * 16, "gen_ai.chat", status="error", attributes={"sentry.sdk.name": "sentry.javascript.node"})
+    inner = streamed("2" * 16, "gen_ai.chat", status="error", parent_span_id="1" * 16)
+    sentry.send(("span", {"items": [inner, outer, segment()]}))
+    assert api.get(f"/api/executions/{TRACE}").json["token_usage"]["calls"] == 1
 
 
 def test_an_agent_whose_only_call_failed_has_made_one_call(sentry: Sentry, api: Api) -> None:
