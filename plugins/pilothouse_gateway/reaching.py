@@ -96,6 +96,10 @@ class Reach:
             self.reservation.release()
             self.reservation, self.call.usage_id = None, self.call.id
 
+    def learn(self, used: tuple[int, int]) -> None:
+        """Let the guesses of such calls know what this one used."""
+        self.estimates.learn(self.call.service, self.call.request_model, self.asked.guess, used)
+
     def _credential(self) -> Credential | None:
         passed_over = frozenset(one.name for one in self.call.tried)
         wanted = {"service": self.door.service, "label": self.label, "principal": self.principal, "passed_over": passed_over}

@@ -183,6 +183,8 @@ class _Run:
         call.latency_ms, call.finished_at = self.elapsed(), now()
         if call.state == "running":
             call.state = "succeeded"
+        if call.used is not None:
+            self._reach.learn((call.used.prompt, call.used.completion))
         self._journal.write(self._app, call, wait=wait)
 
     @property

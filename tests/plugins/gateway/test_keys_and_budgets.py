@@ -145,6 +145,25 @@ def test_many_callers_exceed_a_budget_by_one_estimate_at_most(gates, provider):
     assert gate.eventually(lambda: len(gate.calls()) == done)
 
 
+def test_a_guess_learns_from_calls_that_used_more_than_was_guessed(gates, provider):
+    gate = gates()
+
+    def one(_=None):
+        with gate.openai() as client:
+            told = [{"role": "user", "content": "[[in=100000 out=10]]"}]  # 0.2501 dollars, a prompt guessed at 0.0001
+            try:
+                return client.chat.completions.create(model="gpt-4o", max_tokens=10, messages=told).usage is not None
+            except openai.RateLimitError:
+                return False
+
+    assert one()
+    budget(gate, amount_usd="1.1")  # four calls and a bit, one of which was made
+    with ThreadPoolExecutor(16) as pool:
+        assert 3 <= sum(pool.map(one, range(24))) <= 4
+    spent = gate.api.get("/api/tokens/budgets").json["data"][0]["spent_usd"]
+    assert float(spent) <= 1.1 + 0.2501
+
+
 def test_what_was_set_aside_is_free_again_after_a_call_that_used_nothing(gates, provider):
     gate = gates()
     budget(gate, amount_usd="0.005")  # less than the guess of one call: the first one takes all of it
