@@ -5,7 +5,7 @@ measures always equal a count of the rows. The number of calls is the count of t
 calls the count of the cost's.
 
 There are two scopes, since roll-ups exist for the values that come together: users by models by workflows would be as many
-sums as there are calls. What is asked of users and keys is summed by itself, where a call names one.
+sums as there are calls. What is asked of users and keys is summed by itself, so that both scopes add up to the same whole.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ def add_all(sink: MeasureSink, rows: Iterable[Mapping[str, Any]], sign: int = 1)
             row["reasoning_tokens"], cost or 0, 0 if cost is None else 1,
         )  # fmt: skip
         _sum(work, (minute, (row["model"], row["provider"], row["agent"], row["workflow"])), values)
-        if row["user"] or row["key_id"]:
-            _sum(callers, (minute, (row["user"], row["key_id"])), values)
+        _sum(callers, (minute, (row["user"], row["key_id"])), values)
     _write(sink, WORK, work, sign)
     _write(sink, CALLERS, callers, sign)
 

@@ -189,3 +189,9 @@ def test_hours_of_long_ago_are_found_by_their_day(api, usage):
     api.send(usage("u1", at=at), usage("u2", at=at + 2 * HOUR))
     found = read(api, since=to_rfc3339(at - HOUR), until=to_rfc3339(at + 3 * HOUR))
     assert found["totals"]["calls"] == sum(point["calls"] for point in found["series"]) == 2
+
+
+def test_sums_by_caller_hold_the_calls_of_nobody_too(api, usage):
+    api.send(usage("u1", user="ada"), usage("u2", key_id="k1"), usage("u3"))
+    found = api.get("/api/analytics/trends?measure=token_callers.prompt&by=user").json["series"]
+    assert {series["key"]: series["total"] for series in found} == {"ada": 1000, None: 2000}
