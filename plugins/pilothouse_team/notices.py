@@ -9,9 +9,9 @@ PAGE, LABEL = "/team/", "Open the team"
 
 
 def invited(event: MemberInvited) -> Notice:
-    """Tell of an invitation."""
+    """Tell of an invitation. The link leads to the members: not everybody who is told may open the invitations."""
     return Notice(
-        f"{event.email} was invited", f"{event.actor} invited them as {event.role}.", action_url=f"{PAGE}?tab=invites",
+        f"{event.email} was invited", f"{event.actor} invited them as {event.role}.", action_url=PAGE,
         action_label=LABEL, fold_key=f"team:{event.email}:invited",
     )  # fmt: skip
 
