@@ -23,6 +23,14 @@ POSTS = (
     (ANTHROPIC, doors.MESSAGES, "messages", "Create a message (Anthropic's format)."),
     (ANTHROPIC, doors.COUNT_TOKENS, "count_tokens", "Count the tokens of a message (Anthropic's format)."),
 )
+# Azure's client has the model in the path too, and `/v1` only where it stands in the address that it was given
+AZURE = (
+    ("/v1/deployments/<deployment>/chat/completions", doors.CHAT, "deployment_chat_completions", POSTS[0][3]),
+    ("/v1/deployments/<deployment>/embeddings", doors.EMBEDDINGS, "deployment_embeddings", POSTS[2][3]),
+    ("/deployments/<deployment>/chat/completions", doors.CHAT, "azure_chat_completions", POSTS[0][3]),
+    ("/deployments/<deployment>/embeddings", doors.EMBEDDINGS, "azure_embeddings", POSTS[2][3]),
+    ("/responses", doors.RESPONSES, "azure_responses", POSTS[1][3]),
+)
 LISTS = (
     (OPENAI, doors.OPENAI_MODELS, "openai_model", "OpenAI's format"),
     (ANTHROPIC, doors.ANTHROPIC_MODELS, "anthropic_model", "Anthropic's format"),
@@ -40,6 +48,9 @@ def blueprint(gateway: Gateway) -> ApiBlueprint:
         words = f"{title}\n\n{WORDS}"
         handler = _handler(gateway, door, name, words)
         bp.post(prefix + door.path, permission=CALL, transaction=False, documents=dict[str, Any])(handler)
+    for path, door, name, title in AZURE:
+        handler = _handler(gateway, door, name, f"{title}\n\nAt the path that Azure's client adds to its address. {WORDS}")
+        bp.post(OPENAI + path, permission=CALL, transaction=False, documents=dict[str, Any])(handler)
     for prefix, door, name, title in LISTS:
         bp.get(prefix + door.path, permission=CALL)(_handler(gateway, door, f"list_{name}s", f"List the models ({title})."))
         one = _handler_of_one(gateway, door, f"get_{name}", f"Get a model ({title}).")
@@ -49,8 +60,9 @@ def blueprint(gateway: Gateway) -> ApiBlueprint:
     return bp
 
 
-def _handler(gateway: Gateway, door: Door, name: str, words: str) -> Callable[[], Response]:
-    def handle() -> Response:
+def _handler(gateway: Gateway, door: Door, name: str, words: str) -> Callable[..., Response]:
+    def handle(deployment: str = "") -> Response:
+        del deployment  # the body names the model, too
         return relay(gateway, door)
 
     handle.__name__, handle.__doc__ = name, words

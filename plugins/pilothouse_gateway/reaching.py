@@ -32,6 +32,7 @@ LIMITED, BAD_REQUEST = 429, 400
 REDIRECTS = range(300, 400)
 MOST_KEYS = 10  # tried for one call
 MOST_REFUSAL = 256 * 1024  # bytes of a refusal's body
+AZURE_VERSION = b"api-version="  # of the path that Azure's client asks for; it is not the one that the provider is asked at
 SAFE_QUERY = "%/:?@!$&'()*+,;=-._~[]"
 
 
@@ -157,7 +158,8 @@ class Reach:
 
     def _url(self, credential: Credential) -> str:
         base = without_version(credential.base_url or runtime().settings[UPSTREAMS[self.door.service]])
-        query = quote(request.query_string, safe=SAFE_QUERY)
+        told = [part for part in request.query_string.split(b"&") if not part.startswith(AZURE_VERSION)]
+        query = quote(b"&".join(told), safe=SAFE_QUERY)
         return f"{base}{self.path}{'?' if query else ''}{query}"
 
     def _none_left(self, refusals: list[Reached]) -> str:

@@ -44,6 +44,21 @@ def test_the_request_goes_up_as_it_came_with_the_vault_s_key(gate, provider):
     assert gate.token not in str(seen)
 
 
+@pytest.mark.parametrize("address", [{"base_url": "/gateway/openai/v1"}, {"azure_endpoint": "/gateway"}])
+def test_azure_s_client_is_led_to_the_same_operations(gate, provider, told, address):
+    [(name, path)] = address.items()
+    options = {name: gate.url + path, "api_key": gate.token, "api_version": "2024-10-21", "max_retries": 0}
+    with openai.AzureOpenAI(**options) as client:
+        client.chat.completions.create(model="gpt-4o-mini", messages=ask("in=16 out=25"))
+        list(client.chat.completions.create(model="gpt-4o-mini", messages=ask("in=7 out=5"), stream=True))
+        client.embeddings.create(model="text-embedding-3-small", input="a")
+        client.responses.create(model="gpt-4o-mini", input="Hello [[in=4 out=2]]")
+    assert [one["path"] for one in provider.requests] == [
+        "/v1/chat/completions", "/v1/chat/completions", "/v1/embeddings", "/v1/responses",
+    ]  # fmt: skip
+    assert gate.eventually(lambda: told() == (16 + 7 + 3 + 4, 25 + 5 + 2))
+
+
 def test_a_stream_with_usage_tells_it_to_the_caller_too(gate, provider, told):
     with gate.openai() as client:
         chunks = list(client.chat.completions.create(
