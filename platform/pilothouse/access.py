@@ -73,6 +73,11 @@ class Principal:
     session_id: str | None = None
     proved_at: int | None = None
 
+    @property
+    def called(self) -> str:
+        """How people call them: the name, where there is none the address, for a token the id; at most 255 characters."""
+        return (self.name or self.email or self.id)[:255]
+
     def may(self, permission: Permission) -> bool:
         """Say whether the role has the permission and the token, if it is one, the scope."""
         if self.role not in permission.roles:

@@ -21,7 +21,7 @@ def entry(group_id: str, at: int, action: str, principal: Principal | None, deta
         "group_id": group_id,
         "at": at,
         "actor_id": principal.id if principal else None,
-        "actor": (principal.name or principal.email or principal.id)[:255] if principal else "",
+        "actor": principal.called if principal else "",
         "action": action,
         "detail": msgspec.json.encode(dict(detail)).decode(),
     }

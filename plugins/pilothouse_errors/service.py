@@ -266,7 +266,7 @@ def _set_status(group: ErrorGroup, status: str, principal: Principal, notes: str
     _set_hold(group, hold)
     group.resolved_at = group.resolved_by = group.resolution_notes = None
     if status == RESOLVED:
-        actor = _name(principal)
+        actor = principal.called
         group.resolved_at, group.resolved_by, group.resolution_notes = now(), actor, notes or None
         publish(GroupResolved(group_id=group.id, title=group.title, actor=actor, resolution_notes=notes))
     _note(group.id, _ACTIONS[status], principal, _told(group, notes))
@@ -305,10 +305,6 @@ def _next_errors(group_id: str, after: Sequence[int] | None) -> Sequence[Any]:
 
 def _note(group_id: str, action: str, principal: Principal, detail: Mapping[str, Any]) -> None:
     db.session().add(ErrorGroupActivity(**activity.entry(group_id, now(), action, principal, detail)))
-
-
-def _name(principal: Principal) -> str:
-    return (principal.name or principal.email or principal.id)[:255]
 
 
 def _changed() -> None:

@@ -178,7 +178,7 @@ def _workflow_name(execution: Execution) -> str:
 def _command(execution: Execution, name: str, reason: str, principal: Principal) -> ExecutionCommand:
     command = ExecutionCommand(
         id=new_id(), execution_id=execution.id, token_id=execution.token_id, command=name, reason=reason,
-        actor=principal.name or principal.id, created_at=now(),
+        actor=principal.called, created_at=now(),
     )  # fmt: skip
     db.session().add(command)
     return command

@@ -239,7 +239,7 @@ def _trimmed(base_url: str | None) -> str | None:
 
 
 def _facts(key: ProviderKey, principal: Principal) -> dict[str, Any]:
-    return {"key_id": key.id, "key_name": key.name, "service": key.service, "actor": principal.name or principal.id}
+    return {"key_id": key.id, "key_name": key.name, "service": key.service, "actor": principal.called}
 
 
 def _changed() -> None:

@@ -134,7 +134,7 @@ def get(budget_id: str) -> Budget:
 def create(fields: dict[str, Any], principal: Principal) -> Budget:
     """Make a budget out of the fields of the model, in the caller's unit of work."""
     at = now()
-    budget = Budget(id=new_id(), created_at=at, created_by=principal.name or principal.id, changed_at=at, **fields)
+    budget = Budget(id=new_id(), created_at=at, created_by=principal.called, changed_at=at, **fields)
     db.session().add(budget)
     audit("budget.created", f"budget:{budget.id}", detail={"name": budget.name, "amount_usd": to_usd(budget.amount_nano)})
     _changed()

@@ -44,7 +44,7 @@ def start(model: str | None, since: int, principal: Principal | None = None) -> 
     session = db.session()
     run = Repricing(
         id=new_id(), model=model, since=since, created_at=now(),
-        created_by=(principal.name or principal.id) if principal else None, position=0,
+        created_by=principal.called if principal else None, position=0,
         until=session.scalar(select(func.max(TokenUsageRow.seq))) or 0, examined=0, changed=0, difference_nano=0,
         finished_at=None,
     )  # fmt: skip

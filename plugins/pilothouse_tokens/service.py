@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 
-from pilothouse.sdk import NotFound, Principal, after_commit, audit, db, lock_writers, new_id, now, runtime
+from pilothouse.sdk import NotFound, Principal, after_commit, audit, db, lock_writers, new_id, now, publish, runtime
 from pilothouse_tokens import repricing
 from pilothouse_tokens.book import find_price
+from pilothouse_tokens.events import PriceChanged
 from pilothouse_tokens.models import TokenPrice, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.pricing import OWN, PRICES_FILE
 from pilothouse_tokens.rates import Rates, write_rates
@@ -33,10 +34,11 @@ def set_price(
             old.ended_at = now()
     price = TokenPrice(
         id=new_id(), provider=provider, model=model, lookup=model.lower(), source=OWN, valid_from=start,
-        rates=write_rates(rates), created_at=now(), created_by=principal.name or principal.id, ended_at=None,
+        rates=write_rates(rates), created_at=now(), created_by=principal.called, ended_at=None,
     )  # fmt: skip
     session.add(price)
     audit("price.set", f"price:{model}", detail={"valid_from": start, "price_id": price.id})
+    publish(PriceChanged(model=model, occurred_at=start or now()))  # charts have no beginning of time
     repricing.start(model, start, principal)
     _changed()
     return price
@@ -51,6 +53,7 @@ def remove_price(model: str, principal: Principal) -> None:
     for price in prices:
         price.ended_at = now()
     audit("price.removed", f"price:{model}", detail={"price_ids": [price.id for price in prices]})
+    publish(PriceChanged(model=model))
     repricing.start(model, min(price.valid_from for price in prices), principal)
     _changed()
 

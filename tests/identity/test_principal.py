@@ -171,3 +171,9 @@ def test_a_forbidden_permission_is_refused_for_every_lower_role(app, people):
         token = people.sign_in(user).get_cookie("pilothouse_session").value
         with app.test_request_context(headers={"Cookie": f"pilothouse_session={token}"}), pytest.raises(Forbidden):
             require("core.plugins.manage")
+
+
+def test_who_has_no_name_is_called_by_the_address_and_a_token_by_its_id():
+    named = {"name": "Ada", "email": "ada@example.com"}
+    called = [Principal("u", "member", **fields).called for fields in (named, {"email": "ada@example.com"}, {})]
+    assert called == ["Ada", "ada@example.com", "u"]

@@ -133,7 +133,9 @@ def test_a_cancel_is_written_down_with_its_reason(runs, api, as_role):
     answer = as_role("member").post("/executions/on/cancel", data={"reason": "wrong input"}, follow_redirects=True)
     assert "The execution is cancelled" in answer.text
     assert api.get("/api/executions/on").json["status"] == "cancelled"
-    assert "wrong input" in as_role("viewer").get("/executions/on").text
+    shown = as_role("viewer").get("/executions/on").text
+    assert "wrong input" in shown
+    assert "Cancelled by Member" in shown
     told = [entry for entry in api.get("/api/team/audit").json["data"] if entry["action"] == "execution.cancelled"]
     assert "wrong input" in str(told)
 
