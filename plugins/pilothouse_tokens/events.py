@@ -39,6 +39,21 @@ class BudgetCrossed(Event, frozen=True, kw_only=True):
         return "tokens.budget_crossed"
 
 
+class PriceChanged(Event, frozen=True, kw_only=True):
+    """A person set or removed a price of a model; it occurred when the price begins to hold, which may be long ago."""
+
+    model: str
+
+    @classmethod
+    def name(cls) -> str:
+        """Return `tokens.price_changed`."""
+        return "tokens.price_changed"
+
+    def mark(self) -> str:
+        """Return what charts of spend say at that moment."""
+        return f"Price of {self.model} changed"
+
+
 class Repriced(Event, frozen=True, kw_only=True):
     """The past was priced again; `difference_nano` is what that added to the cost."""
 

@@ -47,7 +47,7 @@ from pilothouse_tokens import (
     tasks,
     views,
 )
-from pilothouse_tokens.events import BudgetCrossed, Repriced, Unpriced
+from pilothouse_tokens.events import BudgetCrossed, PriceChanged, Repriced, Unpriced
 from pilothouse_tokens.models import MODELS
 from pilothouse_tokens.permissions import BUDGETS, PRICES, VIEW
 
@@ -175,7 +175,7 @@ def pilothouse_beat_schedule() -> Iterable[BeatEntry]:
 @hookimpl
 def pilothouse_events() -> Iterable[type[Event]]:
     """Return what is published."""
-    return [Unpriced, BudgetCrossed, Repriced]
+    return [Unpriced, BudgetCrossed, PriceChanged, Repriced]
 
 
 @hookimpl

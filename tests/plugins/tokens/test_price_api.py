@@ -90,6 +90,15 @@ def test_the_same_start_replaces_and_another_one_adds(api, rows):
     assert len(rows("SELECT id FROM token_prices WHERE source = 'own'")) == 3
 
 
+def test_a_price_that_changes_is_marked_on_charts_when_it_begins_to_hold(api, rows):
+    put(api, "gpt-4o", valid_from=now() - DAY)
+    put(api, "ours")
+    api.delete("/api/tokens/prices/ours")
+    marks = rows("SELECT at, text FROM chart_marks ORDER BY at, text")
+    assert [mark["text"] for mark in marks] == [f"Price of {model} changed" for model in ("gpt-4o", "ours", "ours")]
+    assert [round((now() - mark["at"]) / DAY) for mark in marks] == [1, 0, 0]
+
+
 def test_removing_takes_all_own_prices_of_a_model(api):
     put(api, "ours", valid_from=1)
     put(api, "ours", valid_from=5)
