@@ -151,7 +151,10 @@ def _name(name: str) -> str:
 
 def _checked(kind: str, url: str) -> str:
     if kind == "email":
-        return normalise_email(url.removeprefix("mailto:"))
+        try:
+            return normalise_email(url.removeprefix("mailto:"))
+        except Invalid:
+            raise Invalid.field("url", "must be an e-mail address") from None
     if kind == "webhook":
         outgoing.check_target(url)
         return url

@@ -205,6 +205,11 @@ def test_a_webhook_that_takes_workflows_is_told_of_commands_too(app):
     assert not takes("webhook", '["workflow"]', succeeded)
 
 
+def test_a_mail_channel_s_wrong_address_is_named_as_its_url(api):
+    answer = api.post("/api/notifications/channels", json={"name": "x", "kind": "email", "url": "nobody"})
+    assert [one["path"] for one in answer.json["errors"]] == ["url"]
+
+
 @pytest.mark.parametrize("url", ["json://127.0.0.1/", "syslog://", "mailto://a:b@127.0.0.1", "workflows://127.0.0.1/a/b"])
 def test_apprise_reaches_known_services_only(api, url):
     answer = api.post("/api/notifications/channels", json={"name": "x", "kind": "apprise", "url": url})
