@@ -14,6 +14,7 @@ import msgspec
 
 from pilothouse.sdk import Error, Severity, raw
 from pilothouse_otel.context import Context
+from pilothouse_otel.kinds import is_log
 from pilothouse_otel.limits import LONGEST_MESSAGE, LONGEST_NAME, LONGEST_STACK
 from pilothouse_otel.spans import ERROR, Attributes, Span
 from pilothouse_otel.values import cut, first_text
@@ -24,6 +25,8 @@ _PREFIX = re.compile(
     r"([A-Za-z_][\w.$]{0,250}(?:Error|Exception|Exit|Interrupt|Warning|Timeout|Failure|Iteration)\w{0,50}): "
 )
 _TYPE_PART = re.compile(r"[.:/]")
+# Where a failure is told beside the status; of a span that is a line of Logfire's log, the line
+_MESSAGES = {False: ("langfuse.observation.status_message",), True: ("langfuse.observation.status_message", "logfire.msg")}
 IDENTITY_CHARS = 500  # of a message: some instrumentations cut what others send whole
 FATAL = 21  # the least level of Logfire and severity number of OpenTelemetry that ends a program
 NO_TYPE = "Error"
@@ -51,7 +54,7 @@ def failures_of(span: Span) -> list[Failure]:
     ]
     if exceptions or not has_failed(span):
         return exceptions
-    message = span.message or first_text(span.attributes, ("langfuse.observation.status_message",), LONGEST_MESSAGE) or ""
+    message = span.message or first_text(span.attributes, _MESSAGES[is_log(span.attributes)], LONGEST_MESSAGE) or ""
     said = _PREFIX.match(message)
     error_type = first_text(span.attributes, ("error.type", "exception.type")) or (said[1] if said else NO_TYPE)
     return [Failure(error_type=error_type, message=message, at=span.end or span.start)]

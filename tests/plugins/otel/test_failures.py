@@ -125,3 +125,9 @@ def test_a_long_message_costs_no_square_of_its_length(door, trace, message):
     door.export(span("root", trace, **failed(message)))
     assert len(door.errors()) == 1
     assert time.perf_counter() - begun < 5  # the square of it took over a minute
+
+
+def test_a_line_of_logfire_s_log_is_told_as_it_reads(door, trace):
+    told = {"logfire.span_type": "log", "logfire.level_num": 17, "logfire.msg": "bad thing 1"}
+    door.export(span("bad thing {x}", trace, attributes=told, status={"code": 2}))
+    assert [error["message"] for error in door.errors()] == ["bad thing 1"]
