@@ -30,6 +30,8 @@ Severity = Literal["low", "medium", "high", "critical"]
 FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
+KEY_PATTERN, KEY_RULE = r"^[^\x00]*$", "must not hold NUL"
+Key = Annotated[str, msgspec.Meta(max_length=255, pattern=KEY_PATTERN)]  # an id of somebody else's, which is kept as it is
 LongText = Annotated[str, msgspec.Meta(max_length=65_536)]
 StackText = Annotated[str, msgspec.Meta(max_length=1_048_576)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=9_007_199_254_740_991)]  # 2**53 - 1: exact in every JSON reader
@@ -214,12 +216,12 @@ class TokenUsage(Signal, frozen=True, kw_only=True, omit_defaults=True, tag="tok
     cache_write_tokens: Count | None = None
     reasoning_tokens: Count | None = None
     cost_usd: Money | float | int | None = None
-    response_id: Text | None = None
+    response_id: Key | None = None
     execution_id: Id | None = None
     workflow: Text | None = None
     agent: Text | None = None
     user: Text | None = None
-    key_id: Text | None = None
+    key_id: Key | None = None
     latency_ms: Duration | None = None
     at: Millis | None = None
     request_model: Text | None = None

@@ -91,10 +91,15 @@ class Tally:
         texts = clean_text(refusal.field)[:LONGEST_FIELD], clean_text(refusal.message)[:LONGEST_MESSAGE]
         if (key, texts) in self._known:
             return key, texts
-        table = SourceRefusal.__table__.c
-        there = select(func.count()).where(*(getattr(table, name) == value for name, value in zip(_KEY, key, strict=True)))
-        room = added[key] + (connection.scalar(there) or 0) < MOST_REASONS
-        return self._know((key, texts), added, key) if room else (key, OTHER_REASONS)
+        found: Reason = (key, texts)
+        if added[key] < MOST_REASONS:
+            table = SourceRefusal.__table__.c
+            there = select(func.count()).where(*(getattr(table, name) == value for name, value in zip(_KEY, key, strict=True)))
+            if added[key] + (connection.scalar(there) or 0) < MOST_REASONS:
+                self._know(found, added, key)
+                return found
+            added[key] = MOST_REASONS  # full: the reasons that follow need not ask
+        return key, OTHER_REASONS
 
     def _know(self, row: Any, added: Counter[Any], within: Any) -> Any:
         """Take note of a row that will be there."""

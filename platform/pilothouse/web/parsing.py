@@ -10,12 +10,12 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 import msgspec
 
 from pilothouse.errors import FieldError, Invalid, Malformed
-from pilothouse.signals import ID_RULE, decode_hook
+from pilothouse.signals import ID_RULE, KEY_PATTERN, KEY_RULE, decode_hook
 
 T = TypeVar("T")
 
 _PATH = re.compile(r" - at `\$?\.?(?P<path>[^`]*)`$")
-_ID_FAULT = re.compile(r"Expected `str` matching regex '.*'(?= - at `|\Z)", re.DOTALL)
+_PATTERN_FAULT = re.compile(r"Expected `str` matching regex '(.*)'(?= - at `|\Z)", re.DOTALL)
 _LARGEST_INT = 2**63 - 1
 LONGEST_MESSAGE = 300  # characters; msgspec repeats a wrong value, however long it is
 
@@ -62,7 +62,7 @@ def _beyond_64_bits(value: Any, path: str) -> Iterator[FieldError]:
     if type(value) is int and not -_LARGEST_INT <= value <= _LARGEST_INT:
         yield FieldError(path or "body", "must be a number of at most 64 bits")
     elif isinstance(value, msgspec.Struct):
-        for field in msgspec.structs.fields(value):
+        for field in fields_of(type(value)):
             where = f"{path}.{field.encode_name}" if path else field.encode_name
             yield from _beyond_64_bits(getattr(value, field.name), where)
     elif isinstance(value, list):
@@ -78,7 +78,7 @@ def find_errors(value: Any, kind: Any, path: str, *, strict: bool = True) -> lis
         return []
     errors = []
     hints = hints_of(kind)
-    for field in msgspec.structs.fields(kind):
+    for field in fields_of(kind):
         where = f"{path}.{field.encode_name}" if path else field.encode_name
         if field.encode_name not in value:
             if field.required:
@@ -102,6 +102,12 @@ def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
 
 
 @cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return a Struct's fields, which msgspec works out anew at each question: most of a report of many bad signals."""
+    return msgspec.structs.fields(kind)
+
+
+@cache
 def hints_of(kind: type) -> dict[str, Any]:
     """Return the annotations of a Struct's fields; resolving them anew would dominate a report of many bad signals."""
     return get_type_hints(kind, include_extras=True)
@@ -109,7 +115,7 @@ def hints_of(kind: type) -> dict[str, Any]:
 
 def located(message: str, path: str) -> FieldError:
     """Split msgspec's "message - at `$.path`" into a field error below `path`."""
-    message = _ID_FAULT.sub(ID_RULE, message)  # the only pattern among our fields is that of ids
+    message = _PATTERN_FAULT.sub(lambda fault: KEY_RULE if fault[1].replace("\\\\", "\\") == KEY_PATTERN else ID_RULE, message)
     match = _PATH.search(message)
     if match is None:
         return FieldError(path or "body", message[:LONGEST_MESSAGE])
@@ -126,7 +132,7 @@ def read_query(arguments: Mapping[str, list[str]], kind: type[T]) -> T:
     struct = cast("type[msgspec.Struct]", kind)
     hints = hints_of(struct)
     values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(struct):
+    for field in fields_of(struct):
         given = [value for value in arguments.get(field.encode_name, []) if value != ""]
         if any("\0" in value for value in given):
             raise Invalid.field(field.encode_name, "must not hold NUL")

@@ -170,6 +170,13 @@ def test_a_report_costs_one_more_statement(app, api):
     assert len([statement for statement in statements if "source_" in statement]) == 1
 
 
+def test_a_report_of_many_reasons_costs_a_bounded_number_of_statements(api, monkeypatch):
+    monkeypatch.setattr(recorder, "MOST_REASONS", 5)
+    with count_queries() as statements:
+        send(api, *({"type": f"t{number}", "id": "x"} for number in range(100)))
+    assert len([statement for statement in statements if "source_refusals" in statement]) <= 7
+
+
 def test_what_is_older_than_the_retention_time_is_forgotten(api, time_of_day, drain):
     from pilothouse.db import unit_of_work
     from pilothouse_sources import tasks

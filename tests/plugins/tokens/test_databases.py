@@ -108,3 +108,11 @@ def test_the_migration_has_no_drift(either_app):
     from pilothouse import migrate
 
     assert [sentence for sentence in migrate.check() if sentence.startswith("tokens")] == []
+
+
+@pytest.mark.parametrize("field", ["response_id", "key_id"])
+def test_an_id_that_no_database_can_hold_takes_nothing_with_it(either_app, either_api, usage, field):
+    answer = either_api.post("/api/ingest", json={"signals": [usage("good"), usage("bad", **{field: "a\0b"})]}).json
+    assert answer["accepted"] == 1
+    [refused] = answer["rejected"]
+    assert refused["errors"] == [{"path": f"signals[1].{field}", "message": "must not hold NUL"}]
