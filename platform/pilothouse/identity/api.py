@@ -14,7 +14,7 @@ from pilothouse.identity.asking import ask_for_link
 from pilothouse.identity.cookies import clear_session, keep_browser, session_cookie
 from pilothouse.identity.models import User
 from pilothouse.identity.principal import require
-from pilothouse.identity.sessions import end_session, newest_sessions, sign_out
+from pilothouse.identity.sessions import end_session, sessions_of, sign_out
 from pilothouse.runtime import runtime
 from pilothouse.web.api import ApiBlueprint, serialise
 from pilothouse.web.csrf import csrf_token
@@ -133,7 +133,7 @@ def list_sessions(query: ListQuery) -> Page[SessionRecord]:
     """List one's own sessions, newest first."""
     principal = require(VIEW)
     after = read_cursor(query.cursor) if query.cursor else None
-    found = newest_sessions(principal.user_id or "", query.limit, after)
+    found = sessions_of(principal.user_id or "", query.limit, after)
     rows, cursor = page_of(found, query.limit, lambda session: (session.created_at, session.id))
     records = [
         SessionRecord(

@@ -83,19 +83,13 @@ def find_session(token: str) -> Found | None:
     return Found(principal_of(user, session), session.expires_at, session.last_seen_at)
 
 
-def sessions_of(user_id: str) -> list[LoginSession]:
-    """Return a user's sessions that are not over, newest first."""
-    statement = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > clock.now())
-    return list(db.session.scalars(statement.order_by(LoginSession.created_at.desc(), LoginSession.id.desc())))
-
-
-def newest_sessions(user_id: str, limit: int, after: tuple[int, str] | None = None) -> list[LoginSession]:
-    """Return up to `limit + 1` of a user's sessions that are not over, newest first, after the cursor."""
+def sessions_of(user_id: str, limit: int | None = None, after: tuple[int, str] | None = None) -> list[LoginSession]:
+    """Return a user's sessions that are not over, newest first; a page has `limit + 1`, after the cursor."""
     statement = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > clock.now())
     if after is not None:
         statement = statement.where(tuple_(LoginSession.created_at, LoginSession.id) < after)
     ordered = statement.order_by(LoginSession.created_at.desc(), LoginSession.id.desc())
-    return list(db.session.scalars(ordered.limit(limit + 1)))
+    return list(db.session.scalars(ordered if limit is None else ordered.limit(limit + 1)))
 
 
 def end_session(session_id: str, user_id: str) -> None:
