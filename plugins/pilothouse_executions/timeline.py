@@ -15,7 +15,10 @@ RUN_LEAST = 4  # a shorter run of equal siblings is shown one by one
 TICKS = 4  # labels of the axis at most
 PREVIEW = 65_536  # characters of an input or output that the page shows
 KIND_TONES = {"agent": "c5", "llm": "c1", "tool": "c3", "retrieval": "c2", "task": "c4", "other": "c5"}
-STATE_TONES = {"failed": "c-bad", "timed_out": "c-bad", "running": "c-run", "queued": "c-wait", "cancelled": "c-neutral"}
+STATE_TONES = {
+    "failed": "c-bad", "timed_out": "c-bad", "running": "c-run", "queued": "c-wait", "cancelled": "c-neutral",
+    "lost": "c-neutral",
+}  # fmt: skip
 
 
 def build(
@@ -28,13 +31,13 @@ def build(
     """Return the rows in tree order and the axis' ticks; a step whose parent never came stands at the top.
 
     `figures` are what steps used by themselves; each row shows them together with those of the steps below it. `opened` is
-    the id of a step whose details are shown.
+    the id of a step whose details are shown. A step whose end was not reported when its execution ended is shown as lost.
     """
     start, end = _span(steps, started_at, finished_at)
     length = max(end - start, 1)
     tree = _tree(steps)
     sums = _sums(tree, figures or {})
-    rows = [_row(item, depth, start, length) for item, depth in tree]
+    rows = [_row(item, depth, start, length, finished_at) for item, depth in tree]
     for row, (item, _), used in zip(rows, tree, sums, strict=True):
         row |= {"used": used, "told": any(step.id == opened for step in item), "rev": f"{row['rev']}{used or ''}"}
     return {"steps": rows, "ticks": _ticks(length)}
@@ -102,24 +105,28 @@ def _sums(tree: Sequence[tuple[list[Step], int]], figures: Mapping[str, StepFigu
     return found[::-1]
 
 
-def _row(group: Sequence[Step], depth: int, start: int, length: int) -> dict[str, Any]:
+def _row(group: Sequence[Step], depth: int, start: int, length: int, over_at: int | None) -> dict[str, Any]:
     step = group[0]
     begun = min(one.started_at or one.created_at for one in group)
-    ended = max((one.finished_at or (now() if one.status not in FINAL else begun)) for one in group)
+    open_end = now() if over_at is None else max(over_at, begun)
+    ended = max((one.finished_at or (open_end if one.status not in FINAL else begun)) for one in group)
     status = _worst(group)
+    ticks = status not in FINAL and over_at is None
+    if status not in FINAL and over_at is not None:
+        status = "lost"
     failed = sum(one.status in {"failed", "timed_out"} for one in group)
     name = step.name if len(group) == 1 else f"{step.name} ×{len(group)}{f', {failed} failed' if failed else ''}"
     single = len(group) == 1
     return {
         "id": step.id,
-        "rev": f"{status}{ended if status in FINAL else ''}{len(group)}",
+        "rev": f"{status}{'' if ticks else ended}{len(group)}",
         "name": name,
         "kind": step.kind,
         "depth": depth,
         "status": status,
         "lane": Lane((begun - start) / length * 100, (ended - begun) / length * 100, _tone(step.kind, status)),
         "duration_ms": ended - begun if all(one.finished_at for one in group) else None,
-        "started_at": begun if status not in FINAL else None,
+        "started_at": begun if ticks else None,
         "offset": formats.duration(begun - start),
         "open": single and status in {"failed", "timed_out"},
         "more": _more(step) if single else [("Steps", len(group)), ("Failed", failed)],

@@ -76,6 +76,15 @@ def test_an_open_page_follows_its_run_to_the_end(api, as_role):
     assert "data-run" not in parts["details"]
 
 
+def test_a_step_that_was_open_when_its_run_ended_neither_ticks_nor_grows():
+    open_step = Step(id="a", execution_id="run", name="a", kind="tool", status="running", started_at=3, created_at=3)
+    [ended] = build([open_step], 1, 11)["steps"]
+    assert (ended["status"], ended["started_at"], ended["duration_ms"]) == ("lost", None, None)
+    assert (ended["lane"].start, ended["lane"].width) == (20, 80)
+    [running] = build([open_step], 1, None)["steps"]
+    assert (running["status"], running["started_at"]) == ("running", 3)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 1_000, 90_000])
 def test_no_label_of_the_time_axis_stands_twice(length):
     places, labels = zip(*build([step("a")], 1, 1 + length)["ticks"], strict=True)
