@@ -31,8 +31,8 @@ from sqlalchemy import event, inspect, text
 from werkzeug.routing import Rule
 
 from pilothouse import clock, embedded, migrate
-from pilothouse.contract.contributions import Manifest
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
 from pilothouse.db import db
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.testing import Api, environment, let_go, make_app

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pilothouse.contract.contributions import EventSink, Reaction
-from pilothouse.contract.events import Event
+from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.db import before_commit, db, explain
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled

@@ -16,8 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilothouse import audit, bus, logs
 from pilothouse.audit import AuditEntry
-from pilothouse.contract.contributions import BeatEntry, Notice, NotificationCategory, Task
 from pilothouse.contract.events import Event
+from pilothouse.contract.notices import Notice, NotificationCategory
+from pilothouse.contract.work import BeatEntry, Task
 from pilothouse.db import db, lock_writers, unit_of_work
 from pilothouse.errors import PilothouseError
 from pilothouse.faults import describe

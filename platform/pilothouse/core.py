@@ -10,9 +10,12 @@ from flask import Blueprint
 
 from pilothouse import audit, bus, containment, health, measure_models, measure_rollups
 from pilothouse.access import CORE_PERMISSIONS, Permission
-from pilothouse.contract.contributions import BeatEntry, HealthCheck, Manifest, NavItem, NotificationCategory, Snippet, Task
 from pilothouse.contract.events import Event
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.notices import NotificationCategory
+from pilothouse.contract.pages import NavItem, Snippet
+from pilothouse.contract.work import BeatEntry, HealthCheck, Task
 from pilothouse.db import Model
 from pilothouse.identity import api as identity_api
 from pilothouse.identity import models as identity_models

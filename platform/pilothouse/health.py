@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilothouse import clock, migrate
-from pilothouse.contract.contributions import HealthCheck
+from pilothouse.contract.work import HealthCheck
 from pilothouse.db import db
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application, runtime

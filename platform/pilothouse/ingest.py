@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from pilothouse import bus, clock
-from pilothouse.contract.contributions import Arrival, ArrivalSink, Batch, Enricher, Link, Recorded, Recorder, Refusal, Source
+from pilothouse.contract.arrivals import Arrival, ArrivalSink, Refusal
+from pilothouse.contract.recording import Batch, Enricher, Link, Recorded, Recorder, Source
 from pilothouse.db import LOCK_WAIT_S, after_commit, db, explain, in_unit_of_work, lock_writers, unit_of_work
 from pilothouse.errors import FieldError, PilothouseError, StoreAway, TooManyRequests
 from pilothouse.measures import Deltas

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pilothouse import clock
-from pilothouse.contract.contributions import Measure
+from pilothouse.contract.recording import Measure
 from pilothouse.db import db, fetch_all
 from pilothouse.errors import Invalid
 from pilothouse.measure_pieces import Part, pieces_about, pieces_of

@@ -22,7 +22,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from pilothouse import clock
-from pilothouse.contract.contributions import Measure
+from pilothouse.contract.recording import Measure
 from pilothouse.db import Bulk, db
 from pilothouse.measure_models import MeasureDelta
 from pilothouse.measure_sums import KEPT, Added, Resolution, Sum, Values

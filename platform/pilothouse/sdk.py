@@ -6,41 +6,15 @@ from pilothouse.audit import AuditEntry
 from pilothouse.audit import record as audit
 from pilothouse.bus import publish
 from pilothouse.clock import DAY, HOUR, MINUTE, SECOND, new_id, now, to_datetime, to_rfc3339
-from pilothouse.contract.contributions import (
-    AdminView,
-    Arrival,
-    ArrivalSink,
-    Batch,
-    BeatEntry,
-    Command,
-    Credential,
-    Enricher,
-    EventSink,
-    HealthCheck,
-    Link,
-    LoginMethod,
-    Manifest,
-    Measure,
-    MeasureSink,
-    NavItem,
-    Notice,
-    NotificationCategory,
-    PaletteSource,
-    Panel,
-    Price,
-    Reaction,
-    Recorded,
-    Recorder,
-    Refusal,
-    Reservation,
-    Snippet,
-    Source,
-    Spend,
-    StepFigures,
-    Task,
-)
-from pilothouse.contract.events import Event
+from pilothouse.contract.answers import Command, Credential, Price, Reservation, Spend
+from pilothouse.contract.arrivals import Arrival, ArrivalSink, Refusal
+from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.notices import Notice, NotificationCategory
+from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet, StepFigures
+from pilothouse.contract.recording import Batch, Enricher, Link, Measure, MeasureSink, Recorded, Recorder, Source
+from pilothouse.contract.work import BeatEntry, HealthCheck, Task
 from pilothouse.crypto import Place, checksum_ok, hash_token, make_token
 from pilothouse.db import (
     Bulk,

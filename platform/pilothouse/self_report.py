@@ -17,7 +17,7 @@ from typing import Any
 from flask import Flask
 
 from pilothouse import clock, logs
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.errors import PilothouseError
 from pilothouse.faults import describe, message_of, where
 from pilothouse.runtime import runtime

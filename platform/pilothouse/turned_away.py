@@ -11,7 +11,8 @@ import time
 from dataclasses import replace
 
 from pilothouse import clock
-from pilothouse.contract.contributions import Arrival, Refusal, Source
+from pilothouse.contract.arrivals import Arrival, Refusal
+from pilothouse.contract.recording import Source
 
 PAUSE_S = 1.0  # between two tellings for their own sake
 MOST_KINDS = 200  # sources with a reason that are told apart at a time

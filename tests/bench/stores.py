@@ -13,7 +13,7 @@ from pathlib import Path
 from flask import Flask
 
 from pilothouse import clock, migrate
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.db import db
 from pilothouse.runtime import runtime
 from pilothouse.signals import Error, Execution, raw

@@ -5,8 +5,9 @@ import types
 import pytest
 from flask import Flask
 
-from pilothouse.contract.contributions import AdminView, Manifest, NavItem, PaletteSource, Panel
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.pages import AdminView, NavItem, PaletteSource, Panel
 from pilothouse.errors import NotFound
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.web.console import ConsoleView, expose

@@ -9,8 +9,9 @@ from sqlalchemy import Double, Float, Interval, Text, Uuid, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse.access import Permission, roles_from
-from pilothouse.contract.contributions import AdminView, Manifest, NavItem, PaletteSource, Panel
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.pages import AdminView, NavItem, PaletteSource, Panel
 from pilothouse.db import Id, Millis, Model, Name, db, unit_of_work
 from pilothouse.runtime import runtime
 from pilothouse.web.charts import Chart, Series

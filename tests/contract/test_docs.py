@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from pilothouse.contract.contributions import Snippet
+from pilothouse.contract.pages import Snippet
 from pilothouse.runtime import runtime
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,14 @@ from sqlalchemy import text
 
 from pilothouse import bus, migrate
 from pilothouse.access import Permission, Principal, roles_from
-from pilothouse.contract import contributions as c
 from pilothouse.contract import hookspecs
-from pilothouse.contract.events import Event
+from pilothouse.contract.answers import Command, Credential, Price, Spend
+from pilothouse.contract.arrivals import ArrivalSink
+from pilothouse.contract.events import Event, EventSink, Reaction
+from pilothouse.contract.notices import Notice, NotificationCategory
+from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet
+from pilothouse.contract.recording import Enricher, Measure, Recorder
+from pilothouse.contract.work import BeatEntry, HealthCheck, Task
 from pilothouse.db import db, unit_of_work
 from pilothouse.health import run_checks
 from pilothouse.identity.entering import admit
@@ -117,8 +122,8 @@ def nothing(*_: Any) -> None:
 
 
 REPORTS = {
-    "signals": [WeatherReport], "recorders": [c.Recorder(WeatherReport, seen, owner=True)],
-    "measures": [c.Measure("weather.reports", "Weather reports", "1", "count", ("station",))],
+    "signals": [WeatherReport], "recorders": [Recorder(WeatherReport, seen, owner=True)],
+    "measures": [Measure("weather.reports", "Weather reports", "1", "count", ("station",))],
 }  # fmt: skip
 
 
@@ -182,7 +187,7 @@ def test_hook_permissions(weather):
 
 
 def test_hook_admin_views(weather):
-    app = weather(admin_views=[c.AdminView("weather", lambda: WeatherView("weather"), VIEW.name)])
+    app = weather(admin_views=[AdminView("weather", lambda: WeatherView("weather"), VIEW.name)])
     assert browser(app, "member").get("/weather/").text == "sunny"
     assert browser(app, "viewer").get("/weather/").status_code == 403
     assert app.test_client().get("/weather/").status_code in {302, 303, 401}
@@ -190,8 +195,8 @@ def test_hook_admin_views(weather):
 
 def test_hook_navigation(weather):
     app = weather(
-        admin_views=[c.AdminView("weather", lambda: WeatherView("weather"), VIEW.name)],
-        navigation=[c.NavItem("Weather <map>", "weather.index", VIEW.name, badge=lambda: 7), c.NavItem("Gone",
+        admin_views=[AdminView("weather", lambda: WeatherView("weather"), VIEW.name)],
+        navigation=[NavItem("Weather <map>", "weather.index", VIEW.name, badge=lambda: 7), NavItem("Gone",
         "weather.none", VIEW.name)],
     )
     assert "Weather &lt;map&gt;" in browser(app, "member").get("/executions/").text
@@ -199,8 +204,8 @@ def test_hook_navigation(weather):
 
 
 def test_hook_panels(weather):
-    app = weather(panels=[c.Panel("weather.card", "executions.detail", VIEW.name, lambda run: f"<b>rain at {run}"),
-                          c.Panel("weather.broken", "executions.detail", VIEW.name, lambda _: 1 / 0)])  # fmt: skip
+    app = weather(panels=[Panel("weather.card", "executions.detail", VIEW.name, lambda run: f"<b>rain at {run}"),
+                          Panel("weather.broken", "executions.detail", VIEW.name, lambda _: 1 / 0)])  # fmt: skip
     program(app).send({"type": "execution", "id": "run-1", "workflow": "w", "status": "running"})
     page = browser(app, "member").get("/executions/run-1").text
     assert "&lt;b&gt;rain at run-1" in page
@@ -211,7 +216,7 @@ def test_hook_palette(weather):
     def find(words):
         return [{"title": f"Station {words}", "detail": "", "url": "/weather/"}]
 
-    app = weather(palette=[c.PaletteSource("weather", "Stations", VIEW.name, find)])
+    app = weather(palette=[PaletteSource("weather", "Stations", VIEW.name, find)])
     assert "Station EDDB" in browser(app, "member").get("/-/palette?q=EDDB").text
     assert "Station" not in browser(app, "viewer").get("/-/palette?q=EDDB").text
 
@@ -232,27 +237,27 @@ def test_hook_tasks(weather):
     from pilothouse.work.jobs import enqueue
 
     done = []
-    app = weather(tasks=[c.Task("weather.fetch", done.append)])
+    app = weather(tasks=[Task("weather.fetch", done.append)])
     enqueue("weather.fetch", {"station": "EDDB"})
     assert (drain(app), done) == (1, [{"station": "EDDB"}])
 
 
 def test_hook_beat_schedule(weather):
-    app = weather(tasks=[c.Task("weather.fetch", nothing)], beat_schedule=[c.BeatEntry("weather.hourly", "weather.fetch",
+    app = weather(tasks=[Task("weather.fetch", nothing)], beat_schedule=[BeatEntry("weather.hourly", "weather.fetch",
     every_s=3600)])
     assert "weather.hourly" in json.dumps(app.extensions["celery"].conf.beat_schedule, default=str)
 
 
 def test_hook_events(weather):
     heard = []
-    weather(events=[StormSeen], reactions=[c.Reaction("weather.note", StormSeen, heard.append, when="now")])
+    weather(events=[StormSeen], reactions=[Reaction("weather.note", StormSeen, heard.append, when="now")])
     with unit_of_work():
         bus.publish(StormSeen())
     assert [event.station for event in heard] == ["EDDB"]
 
 
 def test_hook_reactions(weather):
-    app = weather(events=[StormSeen], reactions=[c.Reaction("weather.later", StormSeen, lambda event: put(event.station))])
+    app = weather(events=[StormSeen], reactions=[Reaction("weather.later", StormSeen, lambda event: put(event.station))])
     with unit_of_work():
         bus.publish(StormSeen(station="EDDF"))
     assert rows() == []
@@ -262,7 +267,7 @@ def test_hook_reactions(weather):
 
 def test_hook_event_sinks(weather):
     taken = []
-    sink = c.EventSink("weather.diary", lambda event: event is StormSeen, taken.append)
+    sink = EventSink("weather.diary", lambda event: event is StormSeen, taken.append)
     weather(events=[StormSeen], event_sinks=[sink])
     with unit_of_work():
         bus.publish(StormSeen(station="a"))
@@ -272,22 +277,22 @@ def test_hook_event_sinks(weather):
 
 def test_hook_arrival_sinks(weather):
     told = []
-    app = weather(arrival_sinks=[c.ArrivalSink("weather.stations", lambda _, arrivals: told.extend(arrivals))])
+    app = weather(arrival_sinks=[ArrivalSink("weather.stations", lambda _, arrivals: told.extend(arrivals))])
     program(app).send({"type": "event", "id": "e", "name": "n"}, {"type": "event", "id": "f"})
     program(app).post("/api/ingest", data=b"{")
     assert [(one.accepted, one.rejected, one.refusals[0].field) for one in told] == [(1, 1, "name"), (0, 1, "")]
 
 
 def test_hook_snippets(weather):
-    snippets = [c.Snippet("weather.vane", "Weather <vane>", lambda url, token: f"vane --to {url} --key {token}"),
-                c.Snippet("weather.broken", "Broken", lambda *_: 1 / 0)]  # fmt: skip
+    snippets = [Snippet("weather.vane", "Weather <vane>", lambda url, token: f"vane --to {url} --key {token}"),
+                Snippet("weather.broken", "Broken", lambda *_: 1 / 0)]  # fmt: skip
     page = browser(weather(snippets=snippets)).get("/welcome/").text
     assert "Weather &lt;vane&gt;" in page
     assert "vane --to http://localhost --key $PILOTHOUSE_TOKEN" in page
 
 
 def test_hook_notification_categories(weather):
-    category = c.NotificationCategory("weather.storm", "Storms", "weather", StormSeen, lambda event: c.Notice("A storm",
+    category = NotificationCategory("weather.storm", "Storms", "weather", StormSeen, lambda event: Notice("A storm",
     event.station))
     app = weather(events=[StormSeen], notification_categories=[category])
     reader = browser(app, "member")
@@ -308,8 +313,8 @@ def test_hook_login_methods(weather):
     start.permission = "public"
     pages.add_url_rule("/weather/login", "start", start)
     app = weather(api_blueprints=[pages], login_methods=[
-        c.LoginMethod("weather", "By <barometer>", "weather_login.start"), c.LoginMethod("lost", "Lost",
-        "weather.nowhere"), c.LoginMethod("rain", "By rain", "weather_login.start", lambda: False)])  # fmt: skip
+        LoginMethod("weather", "By <barometer>", "weather_login.start"), LoginMethod("lost", "Lost",
+        "weather.nowhere"), LoginMethod("rain", "By rain", "weather_login.start", lambda: False)])  # fmt: skip
     page = app.test_client().get("/login").text
     assert "By &lt;barometer&gt;" in page
     assert "/weather/login" in page
@@ -328,8 +333,8 @@ def test_hook_cli(weather):
 
 
 def test_hook_health_checks(weather):
-    checks = [c.HealthCheck("weather.station", lambda: "It is silent.", "Set PILOTHOUSE_WEATHER_STATION"),
-              c.HealthCheck("weather.broken", lambda: str(1 / 0), "Repair it")]  # fmt: skip
+    checks = [HealthCheck("weather.station", lambda: "It is silent.", "Set PILOTHOUSE_WEATHER_STATION"),
+              HealthCheck("weather.broken", lambda: str(1 / 0), "Repair it")]  # fmt: skip
     weather(health_checks=checks)
     found = {finding.name: finding for finding in run_checks(critical_only=False)}
     assert (found["weather.station"].fault, found["weather.station"].remedy) == ("It is silent.",
@@ -343,7 +348,7 @@ def test_hook_enrichers(weather):
     def fill_in(signals):
         return [msgspec.structs.replace(one, station="EDDF") for one in signals]
 
-    program(weather(**REPORTS, enrichers=[c.Enricher(WeatherReport, fill_in)])).send({"type": "weather_report", "id": "w",
+    program(weather(**REPORTS, enrichers=[Enricher(WeatherReport, fill_in)])).send({"type": "weather_report", "id": "w",
     "station": "?"})
     assert rows() == [("w", "EDDF")]
 
@@ -369,25 +374,25 @@ def test_hook_join(weather):
 
 
 def test_hook_credential(weather):
-    weather(credential=lambda service, principal: c.Credential("k1", "secret") if service == "weather" else None)
+    weather(credential=lambda service, principal: Credential("k1", "secret") if service == "weather" else None)
     wanted = {"label": None, "principal": Principal("ada", "member"), "passed_over": frozenset()}
     assert runtime().registry.first("credential", service="weather", **wanted).key_id == "k1"
 
 
 def test_hook_price(weather):
-    weather(price=lambda usage: c.Price(12_000, "price-1") if usage.model == "station-model" else None)
+    weather(price=lambda usage: Price(12_000, "price-1") if usage.model == "station-model" else None)
     usage = TokenUsage(id="u", model="station-model", prompt_tokens=1, completion_tokens=1)
-    assert runtime().registry.first("price", usage=usage) == c.Price(12_000, "price-1")
+    assert runtime().registry.first("price", usage=usage) == Price(12_000, "price-1")
 
 
 def test_hook_reserve(weather):
     held = SimpleNamespace(id="r1", settle=nothing, release=nothing)
     weather(reserve=lambda spend: held if spend.workflow == "weather" else None)
-    assert runtime().registry.first("reserve", spend=c.Spend(5, workflow="weather")) is held
+    assert runtime().registry.first("reserve", spend=Spend(5, workflow="weather")) is held
 
 
 def test_hook_commands(weather):
-    app = weather(commands=lambda token_id: [c.Command("run-1", "cancel")] if token_id else None)
+    app = weather(commands=lambda token_id: [Command("run-1", "cancel")] if token_id else None)
     answer = program(app).send({"type": "event", "id": "e", "name": "n"})
     assert answer["commands"] == [{"execution_id": "run-1", "command": "cancel"}]
 

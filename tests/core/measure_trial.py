@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from pilothouse.contract.contributions import Manifest, Measure
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.recording import Measure
 from pilothouse.db import db, unit_of_work
 from pilothouse.measures import Deltas
 from pilothouse.plugins.discovery import Candidate

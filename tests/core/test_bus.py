@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from pilothouse import bus
-from pilothouse.contract.contributions import EventSink, Reaction
-from pilothouse.contract.events import Event
+from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import StorageFull
 from pilothouse.plugins.models import PluginSwitch

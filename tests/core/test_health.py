@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from pilothouse import clock, health
-from pilothouse.contract.contributions import HealthCheck
+from pilothouse.contract.work import HealthCheck
 from pilothouse.db import db
 from pilothouse.work import jobs
 

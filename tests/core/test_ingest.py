@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from pilothouse.contract.contributions import Enricher, Measure, Reaction, Recorded, Recorder, Source
 from pilothouse.contract.events import Event as Fact
+from pilothouse.contract.events import Reaction
+from pilothouse.contract.recording import Enricher, Measure, Recorded, Recorder, Source
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import StorageFull, StoreAway
 from pilothouse.ingest import MOST_SPLITS, Outcome

@@ -199,7 +199,7 @@ KILLED = """
 from pathlib import Path
 from types import ModuleType
 from pilothouse import migrate
-from pilothouse.contract.contributions import Manifest
+from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.testing import environment, make_app

@@ -13,9 +13,14 @@ from flask import Blueprint
 
 from pilothouse import core
 from pilothouse.access import Permission, roles_from
-from pilothouse.contract import contributions as c
-from pilothouse.contract.events import Event
+from pilothouse.contract.answers import Credential
+from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.notices import NotificationCategory
+from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel
+from pilothouse.contract.recording import Enricher, Measure, Recorder
+from pilothouse.contract.work import LONGEST_TASK_S, BeatEntry, HealthCheck, Task
 from pilothouse.errors import Forbidden, PluginError
 from pilothouse.plugins import discovery
 from pilothouse.plugins.discovery import Candidate, discover
@@ -117,7 +122,7 @@ def no_tasks():
 
 def manifest(**fields):
     values = {"name": "trial", "title": "Trial", "description": "Made by a test.", **fields}
-    return hookimpl(lambda: c.Manifest(**values))
+    return hookimpl(lambda: Manifest(**values))
 
 
 def test_a_plugin_that_cannot_be_imported_says_why():
@@ -137,7 +142,7 @@ def test_a_hook_with_other_arguments_is_noticed():
     assert "secret" in reason(module(manifest=manifest(), price=hookimpl(lambda secret: None)))
 
 
-@pytest.mark.parametrize("answer", [None, "trial", {}, c.Manifest])
+@pytest.mark.parametrize("answer", [None, "trial", {}, Manifest])
 def test_a_manifest_must_be_one(answer):
     assert "does not return a Manifest" in reason(module(manifest=hookimpl(lambda: answer)))
     assert "does not return a Manifest" in reason(module())
@@ -196,13 +201,13 @@ def named(kind, name):
     makers = {
         "settings": lambda: Setting(name, text, "", "What it is for"), "permissions": lambda: Permission(name, "t",
         roles_from("viewer")),
-        "tasks": lambda: c.Task(name, nothing), "reactions": lambda: c.Reaction(name, Happened, nothing),
-        "panels": lambda: c.Panel(name, "home", "core.console.view", nothing), "health_checks": lambda: c.HealthCheck(name,
+        "tasks": lambda: Task(name, nothing), "reactions": lambda: Reaction(name, Happened, nothing),
+        "panels": lambda: Panel(name, "home", "core.console.view", nothing), "health_checks": lambda: HealthCheck(name,
         nothing, ""),
-        "event_sinks": lambda: c.EventSink(name, nothing, nothing), "measures": lambda: c.Measure(name, "t", "1", "count"),
-        "admin_views": lambda: c.AdminView(name, nothing, "core.console.view"), "api_blueprints": lambda: Blueprint(name, "x"),
-        "palette": lambda: c.PaletteSource(name, "t", "core.console.view", nothing), "cli": lambda: click.Command(name),
-        "login_methods": lambda: c.LoginMethod(name, "t", "e"),
+        "event_sinks": lambda: EventSink(name, nothing, nothing), "measures": lambda: Measure(name, "t", "1", "count"),
+        "admin_views": lambda: AdminView(name, nothing, "core.console.view"), "api_blueprints": lambda: Blueprint(name, "x"),
+        "palette": lambda: PaletteSource(name, "t", "core.console.view", nothing), "cli": lambda: click.Command(name),
+        "login_methods": lambda: LoginMethod(name, "t", "e"),
     }  # fmt: skip
     return makers[kind]()
 
@@ -260,20 +265,20 @@ def test_a_signal_can_be_decoded(make_plugin):
     assert "Odd cannot be decoded" in reason(make_plugin("trial", signals=[Odd]))
 
 
-@pytest.mark.parametrize("limit", [0, -1, c.LONGEST_TASK_S + 1])
+@pytest.mark.parametrize("limit", [0, -1, LONGEST_TASK_S + 1])
 def test_a_task_ends_before_the_broker_hands_it_out_again(make_plugin, limit):
-    assert "limit_s must be" in reason(make_plugin("trial", tasks=[c.Task("trial.a", print, limit_s=limit)]))
+    assert "limit_s must be" in reason(make_plugin("trial", tasks=[Task("trial.a", print, limit_s=limit)]))
 
 
 @pytest.mark.parametrize(
     ("kind", "item"),
-    [("navigation", c.NavItem("t", "trial.index", "trial.none.view")), ("panels", c.Panel("trial.p", "home",
+    [("navigation", NavItem("t", "trial.index", "trial.none.view")), ("panels", Panel("trial.p", "home",
      "trial.none.view", print)),
-     ("admin_views", c.AdminView("trial", print, "trial.none.view")), ("palette", c.PaletteSource("trial", "t",
+     ("admin_views", AdminView("trial", print, "trial.none.view")), ("palette", PaletteSource("trial", "t",
      "trial.none.view", print)),
-     ("beat_schedule", c.BeatEntry("trial.b", "core.react", 5)), ("recorders", c.Recorder(Note, print)),
-     ("enrichers", c.Enricher(Note, print)), ("reactions", c.Reaction("trial.r", Happened, print)),
-     ("notification_categories", c.NotificationCategory("trial.c", "t", "workflow", Happened, print))],
+     ("beat_schedule", BeatEntry("trial.b", "core.react", 5)), ("recorders", Recorder(Note, print)),
+     ("enrichers", Enricher(Note, print)), ("reactions", Reaction("trial.r", Happened, print)),
+     ("notification_categories", NotificationCategory("trial.c", "t", "workflow", Happened, print))],
 )  # fmt: skip
 def test_what_a_plugin_points_at_must_be_there(make_plugin, kind, item):
     assert "is neither its own nor the core's nor of a plugin that it requires" in reason(make_plugin("trial",
@@ -282,8 +287,8 @@ def test_what_a_plugin_points_at_must_be_there(make_plugin, kind, item):
 
 def test_what_a_required_plugin_has_may_be_pointed_at(make_plugin):
     owner = make_plugin("trial", permissions=[VIEW], events=[Happened], signals=[Note])
-    user = {"navigation": [c.NavItem("t", "e", VIEW.name)], "recorders": [c.Recorder(Note, print)],
-            "reactions": [c.Reaction("user.r", Happened, print)]}  # fmt: skip
+    user = {"navigation": [NavItem("t", "e", VIEW.name)], "recorders": [Recorder(Note, print)],
+            "reactions": [Reaction("user.r", Happened, print)]}  # fmt: skip
     assert built(owner, make_plugin("user", requires=("trial",), **user)).get("user").state == "loaded"
     assert built(owner, make_plugin("user", **user)).get("user").state == "failed"
 
@@ -298,7 +303,7 @@ def test_a_fault_of_the_core_stops_the_start(make_plugin):
 
 
 def test_contributions_are_found_by_kind(make_plugin):
-    registry = built(make_plugin("trial", permissions=[VIEW], tasks=[c.Task("trial.a", print)], events=[Happened]))
+    registry = built(make_plugin("trial", permissions=[VIEW], tasks=[Task("trial.a", print)], events=[Happened]))
     assert ("trial", VIEW) in registry.all("permissions")
     assert registry.permission(VIEW.name) is registry.permissions[VIEW.name] is VIEW
     assert registry.task("trial.a")[0] == "trial"
@@ -312,8 +317,8 @@ def test_reactions_and_sinks_are_found_by_event(make_plugin):
     def choosy(event):
         return event is Happened
 
-    sinks = [c.EventSink("trial.a", choosy, print), c.EventSink("trial.b", lambda _: 1 / 0, print)]
-    registry = built(make_plugin("trial", events=[Happened], reactions=[c.Reaction("trial.r", Happened, print)],
+    sinks = [EventSink("trial.a", choosy, print), EventSink("trial.b", lambda _: 1 / 0, print)]
+    registry = built(make_plugin("trial", events=[Happened], reactions=[Reaction("trial.r", Happened, print)],
     event_sinks=sinks))
     assert [reaction.name for _, reaction in registry.reactions_to(Happened)] == ["trial.r"]
     assert registry.reactions_to(Nameless) == []
@@ -337,7 +342,7 @@ WANTED = {"service": "openai", "label": None, "principal": None}
 
 
 def test_the_first_answer_counts_and_a_failing_plugin_is_passed_over(asked, make_plugin):
-    found = c.Credential("k1", "s")
+    found = Credential("k1", "s")
     silent = make_plugin("a", credential=lambda service: None)
     failing = make_plugin("b", credential=lambda label: 1 / 0)
     answering = make_plugin("c", credential=lambda service, principal: found)
@@ -360,7 +365,7 @@ def test_a_plugin_that_is_off_is_not_asked(build_app, make_plugin):
     from pilothouse.plugins.switches import switch
     from pilothouse.runtime import runtime
 
-    with build_app(plugins=[make_plugin("a", credential=lambda: c.Credential("k1", "s"))]).app_context():
+    with build_app(plugins=[make_plugin("a", credential=lambda: Credential("k1", "s"))]).app_context():
         with unit_of_work():
             switch("a", enabled=False, by="me")
         assert runtime().registry.first("credential", **WANTED) is None

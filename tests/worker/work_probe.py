@@ -20,8 +20,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pilothouse import broker, clock, logs
 from pilothouse.changes import Changes
-from pilothouse.contract.contributions import BeatEntry, Manifest, Reaction, Task
+from pilothouse.contract.events import Reaction
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.work import BeatEntry, Task
 from pilothouse.db import Id, Model, db, init_db, unit_of_work
 from pilothouse.errors import StoreAway
 from pilothouse.plugins.discovery import Candidate

@@ -7,7 +7,7 @@ import os
 import click
 
 from pilothouse.commands.application import in_application
-from pilothouse.contract.contributions import Task
+from pilothouse.contract.work import Task
 from pilothouse.errors import Conflict
 
 

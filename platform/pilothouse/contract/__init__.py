@@ -1,1 +1,1 @@
-"""What the core and its plugins promise each other: hooks, contributions, events."""
+"""What the core and its plugins promise each other: the hooks, and by theme what they return."""

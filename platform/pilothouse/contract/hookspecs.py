@@ -19,8 +19,14 @@ import click
 import pluggy
 
 from pilothouse.access import Permission, Principal
-from pilothouse.contract import contributions as c
-from pilothouse.contract.events import Event
+from pilothouse.contract.answers import Command, Credential, Price, Reservation, Spend
+from pilothouse.contract.arrivals import ArrivalSink
+from pilothouse.contract.events import Event, EventSink, Reaction
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.notices import NotificationCategory
+from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet
+from pilothouse.contract.recording import Enricher, Measure, Recorder
+from pilothouse.contract.work import BeatEntry, HealthCheck, Task
 from pilothouse.db import Model
 from pilothouse.settings import Setting
 from pilothouse.signals import Signal, TokenUsage
@@ -35,7 +41,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def pilothouse_manifest() -> c.Manifest:  # type: ignore[empty-body]
+def pilothouse_manifest() -> Manifest:  # type: ignore[empty-body]
     """Say who the plugin is. Required; called first, before any other hook of any plugin.
 
     Example: `return Manifest("weather", "Weather", "Shows the weather beside each run.", requires=("executions",))`
@@ -75,7 +81,7 @@ def pilothouse_signals() -> Iterable[type[Signal]]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_recorders() -> Iterable[c.Recorder]:  # type: ignore[empty-body]
+def pilothouse_recorders() -> Iterable[Recorder]:  # type: ignore[empty-body]
     """Return what stores signals. A type without an owner among all recorders is rejected at ingest with that reason.
 
     Example: `return [Recorder(WeatherReport, recorder.record, owner=True)]`
@@ -83,7 +89,7 @@ def pilothouse_recorders() -> Iterable[c.Recorder]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_measures() -> Iterable[c.Measure]:  # type: ignore[empty-body]
+def pilothouse_measures() -> Iterable[Measure]:  # type: ignore[empty-body]
     """Return figures with a trend; each gets trends, comparison, CSV and budgets without further code.
 
     Example: `return [Measure("weather.reports", "Weather reports", "1", "count", ("station",))]`
@@ -99,7 +105,7 @@ def pilothouse_permissions() -> Iterable[Permission]:  # type: ignore[empty-body
 
 
 @hookspec
-def pilothouse_admin_views() -> Iterable[c.AdminView]:  # type: ignore[empty-body]
+def pilothouse_admin_views() -> Iterable[AdminView]:  # type: ignore[empty-body]
     """Return the pages: factories of `ConsoleView` or `ConsoleModelView` objects, each with its permission.
 
     Example: `return [AdminView("weather", WeatherView, "weather.reports.view")]`
@@ -107,7 +113,7 @@ def pilothouse_admin_views() -> Iterable[c.AdminView]:  # type: ignore[empty-bod
 
 
 @hookspec
-def pilothouse_navigation() -> Iterable[c.NavItem]:  # type: ignore[empty-body]
+def pilothouse_navigation() -> Iterable[NavItem]:  # type: ignore[empty-body]
     """Return entries of the sidebar; those that a role may not open are absent for it.
 
     Example: `return [NavItem("Weather", "weather.index", "weather.reports.view", section="Insights", keys="w")]`
@@ -115,7 +121,7 @@ def pilothouse_navigation() -> Iterable[c.NavItem]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_panels() -> Iterable[c.Panel]:  # type: ignore[empty-body]
+def pilothouse_panels() -> Iterable[Panel]:  # type: ignore[empty-body]
     """Return cards for other plugins' pages; the page passes the id of what it shows.
 
     Example: `return [Panel("weather.card", "executions.detail", "weather.reports.view", panels.weather_of)]`
@@ -123,7 +129,7 @@ def pilothouse_panels() -> Iterable[c.Panel]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_palette() -> Iterable[c.PaletteSource]:  # type: ignore[empty-body]
+def pilothouse_palette() -> Iterable[PaletteSource]:  # type: ignore[empty-body]
     """Return what the command palette searches, beside the pages and actions that it knows by itself.
 
     Example: `return [PaletteSource("weather", "Stations", "weather.reports.view", queries.find_stations)]`
@@ -139,7 +145,7 @@ def pilothouse_api_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-bo
 
 
 @hookspec
-def pilothouse_tasks() -> Iterable[c.Task]:  # type: ignore[empty-body]
+def pilothouse_tasks() -> Iterable[Task]:  # type: ignore[empty-body]
     """Return work for Celery workers, named `<plugin>.<verb>`; ids in, thin over the service.
 
     Example: `return [Task("weather.fetch", tasks.fetch, transaction=False)]`
@@ -147,7 +153,7 @@ def pilothouse_tasks() -> Iterable[c.Task]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_beat_schedule() -> Iterable[c.BeatEntry]:  # type: ignore[empty-body]
+def pilothouse_beat_schedule() -> Iterable[BeatEntry]:  # type: ignore[empty-body]
     """Return tasks that run again and again.
 
     Example: `return [BeatEntry("weather.hourly", "weather.fetch", every_s=3600)]`
@@ -163,7 +169,7 @@ def pilothouse_events() -> Iterable[type[Event]]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_reactions() -> Iterable[c.Reaction]:  # type: ignore[empty-body]
+def pilothouse_reactions() -> Iterable[Reaction]:  # type: ignore[empty-body]
     """Return reactions to other plugins' events (or one's own).
 
     Example: `return [Reaction("weather.note_failure", executions.events.Failed, reactions.note_failure)]`
@@ -171,7 +177,7 @@ def pilothouse_reactions() -> Iterable[c.Reaction]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_notification_categories() -> Iterable[c.NotificationCategory]:  # type: ignore[empty-body]
+def pilothouse_notification_categories() -> Iterable[NotificationCategory]:  # type: ignore[empty-body]
     """Return events that people may want to hear of, with how to put them into words.
 
     Example: `return [NotificationCategory("weather.storm", "Storms", "weather", StormSeen, notices.storm)]`
@@ -179,7 +185,7 @@ def pilothouse_notification_categories() -> Iterable[c.NotificationCategory]:  #
 
 
 @hookspec
-def pilothouse_event_sinks() -> Iterable[c.EventSink]:  # type: ignore[empty-body]
+def pilothouse_event_sinks() -> Iterable[EventSink]:  # type: ignore[empty-body]
     """Return what takes in events by their kind, not one by one: for plugins that serve all others, as notifications does.
 
     Example: `return [EventSink("weather.diary", lambda event: event.name().startswith("weather."), diary.write)]`
@@ -187,7 +193,7 @@ def pilothouse_event_sinks() -> Iterable[c.EventSink]:  # type: ignore[empty-bod
 
 
 @hookspec
-def pilothouse_arrival_sinks() -> Iterable[c.ArrivalSink]:  # type: ignore[empty-body]
+def pilothouse_arrival_sinks() -> Iterable[ArrivalSink]:  # type: ignore[empty-body]
     """Return what takes note of who sends signals, how many, and what was refused and why.
 
     Example: `return [ArrivalSink("weather.stations", stations.note)]`
@@ -195,7 +201,7 @@ def pilothouse_arrival_sinks() -> Iterable[c.ArrivalSink]:  # type: ignore[empty
 
 
 @hookspec
-def pilothouse_snippets() -> Iterable[c.Snippet]:  # type: ignore[empty-body]
+def pilothouse_snippets() -> Iterable[Snippet]:  # type: ignore[empty-body]
     """Return how clients are connected, as text to copy, shown on the pages of first steps and of sources.
 
     Example: `return [Snippet("weather.vane", "Weather vane", lambda url, token: f"vane --to {url} --key {token}")]`
@@ -203,7 +209,7 @@ def pilothouse_snippets() -> Iterable[c.Snippet]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_login_methods() -> Iterable[c.LoginMethod]:  # type: ignore[empty-body]
+def pilothouse_login_methods() -> Iterable[LoginMethod]:  # type: ignore[empty-body]
     """Return further ways to sign in, shown as buttons on the login page.
 
     Example: `return [LoginMethod("oidc", "Company account", "oidc.start")]`
@@ -219,7 +225,7 @@ def pilothouse_cli() -> Iterable[click.Command]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pilothouse_health_checks() -> Iterable[c.HealthCheck]:  # type: ignore[empty-body]
+def pilothouse_health_checks() -> Iterable[HealthCheck]:  # type: ignore[empty-body]
     """Return checks for /readyz, the system page and `doctor`; each is given 2 seconds.
 
     Example: `return [HealthCheck("weather.station", check_station, "Set PILOTHOUSE_WEATHER_STATION")]`
@@ -227,7 +233,7 @@ def pilothouse_health_checks() -> Iterable[c.HealthCheck]:  # type: ignore[empty
 
 
 @hookspec
-def pilothouse_enrichers() -> Iterable[c.Enricher]:  # type: ignore[empty-body]
+def pilothouse_enrichers() -> Iterable[Enricher]:  # type: ignore[empty-body]
     """Return functions that fill in fields of signals before they are recorded.
 
     Example: `return [Enricher(TokenUsage, prices.fill_in)]`
@@ -245,7 +251,7 @@ def pilothouse_authenticate(request: Request) -> Principal | None:
 @hookspec(firstresult=True)
 def pilothouse_credential(
     service: str, label: str | None, principal: Principal, passed_over: frozenset[str]
-) -> c.Credential | None:
+) -> Credential | None:
     """Return the secret for a service ("openai"), by label where one is asked for, that this principal may use.
 
     `passed_over` are the names of credentials that the service has just refused: the next one is wanted.
@@ -255,7 +261,7 @@ def pilothouse_credential(
 
 
 @hookspec(firstresult=True)
-def pilothouse_price(usage: TokenUsage) -> c.Price | None:
+def pilothouse_price(usage: TokenUsage) -> Price | None:
     """Return what a usage costs; None where the model is not known.
 
     Example: `return Price(12_000, "price-1") if usage.model == "station-model" else None`
@@ -263,7 +269,7 @@ def pilothouse_price(usage: TokenUsage) -> c.Price | None:
 
 
 @hookspec(firstresult=True)
-def pilothouse_reserve(spend: c.Spend) -> c.Reservation | None:
+def pilothouse_reserve(spend: Spend) -> Reservation | None:
     """Set money aside for a call, or raise BudgetUsedUp where a hard budget is spent; None where no budget applies.
 
     Example: `return budgets.reserve(spend)`
@@ -281,7 +287,7 @@ def pilothouse_join(user_id: str) -> bool | None:
 
 
 @hookspec(firstresult=True)
-def pilothouse_commands(token_id: str) -> Iterable[c.Command] | None:
+def pilothouse_commands(token_id: str) -> Iterable[Command] | None:
     """Return what people want of the executions that this token reported; each is handed over once.
 
     Example: `return [Command("run-1", "cancel")]`

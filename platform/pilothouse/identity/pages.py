@@ -12,7 +12,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from werkzeug.routing import BuildError
 
 from pilothouse.access import PUBLIC
-from pilothouse.contract.contributions import LoginMethod
+from pilothouse.contract.pages import LoginMethod
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Invalid, TooManyRequests
 from pilothouse.identity import proving

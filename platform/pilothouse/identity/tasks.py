@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import render_template
 
-from pilothouse.contract.contributions import BeatEntry, Task
+from pilothouse.contract.work import BeatEntry, Task
 from pilothouse.identity.magic_links import LIFETIME, SEND, address_of, arm, purge_links
 from pilothouse.identity.sessions import purge_sessions
 from pilothouse.runtime import runtime

@@ -12,8 +12,13 @@ import msgspec
 from flask import Blueprint
 
 from pilothouse.access import Permission
-from pilothouse.contract import contributions as c
-from pilothouse.contract.events import Event
+from pilothouse.contract.arrivals import ArrivalSink
+from pilothouse.contract.events import Event, EventSink, Reaction
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.notices import NotificationCategory
+from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet
+from pilothouse.contract.recording import Enricher, Measure, Recorder
+from pilothouse.contract.work import LONGEST_TASK_S, BeatEntry, HealthCheck, Task
 from pilothouse.errors import PluginError
 from pilothouse.settings import CORE_SETTINGS, Setting
 from pilothouse.signals import CORE_SIGNALS, Signal, decode_hook, tag_of
@@ -24,25 +29,25 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # it becomes a part of table names,
 INSTANCES: Mapping[str, type] = {
     "settings": Setting,
     "migrations": Path,
-    "recorders": c.Recorder,
-    "measures": c.Measure,
+    "recorders": Recorder,
+    "measures": Measure,
     "permissions": Permission,
-    "admin_views": c.AdminView,
-    "navigation": c.NavItem,
-    "panels": c.Panel,
-    "palette": c.PaletteSource,
+    "admin_views": AdminView,
+    "navigation": NavItem,
+    "panels": Panel,
+    "palette": PaletteSource,
     "api_blueprints": Blueprint,
-    "tasks": c.Task,
-    "beat_schedule": c.BeatEntry,
-    "reactions": c.Reaction,
-    "notification_categories": c.NotificationCategory,
-    "event_sinks": c.EventSink,
-    "arrival_sinks": c.ArrivalSink,
-    "snippets": c.Snippet,
-    "login_methods": c.LoginMethod,
+    "tasks": Task,
+    "beat_schedule": BeatEntry,
+    "reactions": Reaction,
+    "notification_categories": NotificationCategory,
+    "event_sinks": EventSink,
+    "arrival_sinks": ArrivalSink,
+    "snippets": Snippet,
+    "login_methods": LoginMethod,
     "cli": click.Command,
-    "health_checks": c.HealthCheck,
-    "enrichers": c.Enricher,
+    "health_checks": HealthCheck,
+    "enrichers": Enricher,
 }
 CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": object}
 PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks",
@@ -92,7 +97,7 @@ class Checks:
         taken[name] = plugin
 
 
-def check_manifest(name: str, manifest: c.Manifest) -> None:
+def check_manifest(name: str, manifest: Manifest) -> None:
     """Check a manifest against the name of the entry point. Raises PluginError."""
     texts = (manifest.title, manifest.description, manifest.sdk)
     if not _NAME.fullmatch(name):
@@ -138,8 +143,8 @@ def _check_type(plugin: str, kind: str, item: Any) -> None:
 def _check_details(plugin: str, found: Mapping[str, tuple[Any, ...]]) -> None:
     """Check what would stop the application later on, where nobody could tell any more whose fault it is."""
     for task in found.get("tasks", ()):
-        if not 0 < task.limit_s <= c.LONGEST_TASK_S:
-            raise PluginError(plugin, f"pilothouse_tasks: {task.name}: limit_s must be 1 to {c.LONGEST_TASK_S} seconds")
+        if not 0 < task.limit_s <= LONGEST_TASK_S:
+            raise PluginError(plugin, f"pilothouse_tasks: {task.name}: limit_s must be 1 to {LONGEST_TASK_S} seconds")
     for kind in found.get("signals", ()):
         try:
             msgspec.json.Decoder(kind, dec_hook=decode_hook)

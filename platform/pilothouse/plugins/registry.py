@@ -12,9 +12,10 @@ import pluggy
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pilothouse.access import Permission
-from pilothouse.contract import contributions as c
 from pilothouse.contract import hookspecs
-from pilothouse.contract.events import Event
+from pilothouse.contract.events import Event, EventSink, Reaction
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.work import Task
 from pilothouse.errors import PluginError
 from pilothouse.plugins.checks import Checks, check_manifest
 from pilothouse.plugins.discovery import Candidate
@@ -34,7 +35,7 @@ class PluginState:
     name: str
     state: Literal["loaded", "failed"]
     reason: str = ""
-    manifest: c.Manifest | None = None
+    manifest: Manifest | None = None
     distribution: str = ""
     version: str = ""
     module: object | None = None
@@ -51,8 +52,8 @@ class Registry:
         self._manager = manager
         self._by_name = {plugin.name: plugin for plugin in plugins}
         self._permissions: dict[str, Permission] = {p.name: p for _, p in self.all("permissions")}
-        self._reactions: dict[type[Event], list[tuple[str, c.Reaction]]] = {}
-        self._sinks: dict[type[Event], list[tuple[str, c.EventSink]]] = {}
+        self._reactions: dict[type[Event], list[tuple[str, Reaction]]] = {}
+        self._sinks: dict[type[Event], list[tuple[str, EventSink]]] = {}
         for name, reaction in self.all("reactions"):
             self._reactions.setdefault(reaction.event, []).append((name, reaction))
 
@@ -80,23 +81,23 @@ class Registry:
         """All permissions by name."""
         return self._permissions
 
-    def reactions_to(self, event: type[Event]) -> list[tuple[str, c.Reaction]]:
+    def reactions_to(self, event: type[Event]) -> list[tuple[str, Reaction]]:
         """Return the reactions to an event with the names of their plugins."""
         return self._reactions.get(event, [])
 
-    def sinks_of(self, event: type[Event]) -> list[tuple[str, c.EventSink]]:
+    def sinks_of(self, event: type[Event]) -> list[tuple[str, EventSink]]:
         """Return what takes in events of a type, with the names of their plugins."""
         if event not in self._sinks:
             self._sinks[event] = [pair for pair in self.all("event_sinks") if self._wants(*pair, event)]
         return self._sinks[event]
 
-    def _wants(self, plugin: str, sink: c.EventSink, event: type[Event]) -> bool:
+    def _wants(self, plugin: str, sink: EventSink, event: type[Event]) -> bool:
         try:
             return bool(self.guard.call(plugin, sink.name, sink.wants, event))
         except PluginFailed:
             return False
 
-    def task(self, name: str) -> tuple[str, c.Task] | None:
+    def task(self, name: str) -> tuple[str, Task] | None:
         """Return a task by name with the name of its plugin."""
         return next(((plugin, task) for plugin, task in self.all("tasks") if task.name == name), None)
 
@@ -204,9 +205,9 @@ def _refuse_unknown(name: str, module: object, manager: pluggy.PluginManager) ->
             raise PluginError(name, f"{caller.name} is no hook of Pilothouse (see pilothouse.contract.hookspecs)")
 
 
-def _manifest(candidate: Candidate, manager: pluggy.PluginManager) -> c.Manifest:
+def _manifest(candidate: Candidate, manager: pluggy.PluginManager) -> Manifest:
     manifest = _call(candidate.name, candidate.module, "manifest", manager)
-    if not isinstance(manifest, c.Manifest):
+    if not isinstance(manifest, Manifest):
         raise PluginError(candidate.name, "pilothouse_manifest is missing or does not return a Manifest")
     check_manifest(candidate.name, manifest)
     try:

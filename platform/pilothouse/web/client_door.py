@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.errors import PilothouseError
 from pilothouse.runtime import runtime
 

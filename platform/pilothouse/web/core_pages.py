@@ -11,7 +11,7 @@ import msgspec
 from flask import Response, redirect, request, url_for
 
 from pilothouse import audit, clock, health
-from pilothouse.contract.contributions import NavItem
+from pilothouse.contract.pages import NavItem
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.identity.access_tokens import create_token

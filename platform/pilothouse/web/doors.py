@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import request
 
 from pilothouse.access import Principal
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.errors import Forbidden, NotSignedIn
 from pilothouse.identity.principal import current_principal, require
 from pilothouse.runtime import runtime

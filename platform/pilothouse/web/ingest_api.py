@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from flask import request
 
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS, Item, SignalReader
 from pilothouse.errors import UnsupportedMedia
 from pilothouse.identity.principal import require

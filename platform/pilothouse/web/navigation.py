@@ -14,7 +14,7 @@ from werkzeug.routing import BuildError
 
 from pilothouse import clock
 from pilothouse.access import Principal
-from pilothouse.contract.contributions import NavItem
+from pilothouse.contract.pages import NavItem
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application, runtime

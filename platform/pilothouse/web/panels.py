@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pilothouse.contract.contributions import Panel
+from pilothouse.contract.pages import Panel
 from pilothouse.identity.principal import current_principal
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilothouse.contract.contributions import Snippet
+from pilothouse.contract.pages import Snippet
 from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilothouse.contract.contributions import Notice, NotificationCategory
+from pilothouse.contract.notices import Notice, NotificationCategory
 from pilothouse.work.events import DeadLetter
 
 

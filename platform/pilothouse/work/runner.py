@@ -25,7 +25,7 @@ from pilothouse.work.claims import Claim, ClaimLostError, Lease
 from pilothouse.work.models import SENT, WAITING, Job
 
 if TYPE_CHECKING:
-    from pilothouse.contract.contributions import Task
+    from pilothouse.contract.work import Task
 
 Outcome = Literal["passed", "done", "failed", "dead", "postponed", "lost"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from pilothouse import clock
-from pilothouse.contract.contributions import BeatEntry
+from pilothouse.contract.work import BeatEntry
 from pilothouse.db import db, unit_of_work
 from pilothouse.runtime import runtime
 from pilothouse.work import jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pilothouse.contract.contributions import BeatEntry, Task
+from pilothouse.contract.work import BeatEntry, Task
 from pilothouse.runtime import runtime
 from pilothouse.work import sweep
 

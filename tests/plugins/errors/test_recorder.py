@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, text
 
 from pilothouse.clock import HOUR, now
-from pilothouse.contract.contributions import Manifest, Reaction, Source
+from pilothouse.contract.events import Reaction
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.recording import Source
 from pilothouse.db import db, unit_of_work
 from pilothouse.identity.access_tokens import create_token
 from pilothouse.measure_reads import read_totals

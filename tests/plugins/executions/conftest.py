@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.db import db
 from pilothouse.ingest import Outcome
 from pilothouse.measure_reads import read_totals

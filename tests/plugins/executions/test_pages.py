@@ -7,7 +7,7 @@ import json
 import pytest
 from flask import Flask
 
-from pilothouse.contract.contributions import StepFigures
+from pilothouse.contract.pages import StepFigures
 from pilothouse_executions.models import Step
 from pilothouse_executions.timeline import build
 

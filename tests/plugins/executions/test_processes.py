@@ -13,7 +13,7 @@ BATCHES, RUNS = 12, 40
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from pilothouse.contract.contributions import Source
+from pilothouse.contract.recording import Source
 from pilothouse.runtime import runtime
 from pilothouse.testing import environment, let_go, make_app
 

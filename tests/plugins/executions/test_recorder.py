@@ -129,7 +129,7 @@ def test_an_edit_replaces_what_was_reported(store, execution):
 @pytest.fixture
 def heard(build_app, make_plugin):
     """Build an application in which a plugin hears of executions; returns what sends and what was heard."""
-    from pilothouse.contract.contributions import Reaction
+    from pilothouse.contract.events import Reaction
     from pilothouse.plugins.discovery import discover
     from pilothouse_executions.events import Failed, Finished, Lost
 
@@ -169,7 +169,7 @@ def store_of(heard):
         @staticmethod
         def send(*signals):
             items, _ = runtime().reader.read_json(json.dumps({"signals": signals}).encode())
-            from pilothouse.contract.contributions import Source
+            from pilothouse.contract.recording import Source
 
             return runtime().ingest.submit(items, Source())
 

@@ -25,7 +25,7 @@ from tests.conftest import token_of
 from tests.environments import module_beside, node_with, python_with
 from tests.plugins.gateway.provider import GOOD, Provider, serve
 
-from pilothouse.contract.contributions import Snippet
+from pilothouse.contract.pages import Snippet
 from pilothouse.runtime import runtime
 from pilothouse.testing import Api, serving
 

@@ -10,8 +10,9 @@ from typing import Any
 from flask import Flask
 
 from pilothouse import clock
-from pilothouse.contract.contributions import Manifest, Measure
 from pilothouse.contract.hookspecs import hookimpl
+from pilothouse.contract.manifest import Manifest
+from pilothouse.contract.recording import Measure
 from pilothouse.db import unit_of_work
 from pilothouse.measures import Deltas
 from pilothouse.plugins.discovery import Candidate
