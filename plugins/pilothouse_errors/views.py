@@ -229,7 +229,7 @@ def _wasted(met: Sequence[tuple[str, int]]) -> int | None:
 
     Whoever counts spend answers the slot "errors.wasted", whose subject is the executions' ids with spaces between.
     """
-    answers = panel_answers("errors.wasted", " ".join(execution_id for execution_id, _ in met)) if met else []
+    answers = panel_answers("errors.wasted", " ".join(execution_id for execution_id, _ in met), int) if met else []
     return sum(answers) if answers else None
 
 

@@ -261,7 +261,7 @@ def _each_selected(act: Any) -> int:
 def _figures(execution_id: str) -> dict[str, StepFigures]:
     """Return what steps used, as other plugins tell it."""
     told: dict[str, StepFigures] = {}
-    for answer in panel_answers("executions.steps", execution_id):
+    for answer in panel_answers("executions.steps", execution_id, Mapping):
         told |= answer
     return told
 

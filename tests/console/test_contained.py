@@ -1,5 +1,6 @@
 """A bad plugin is a bad page, not a dead console: whatever a plugin brings may fail, and the rest goes on."""
 
+import itertools
 import types
 
 import pytest
@@ -7,7 +8,7 @@ from flask import Flask
 
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.contract.manifest import Manifest
-from pilothouse.contract.pages import AdminView, NavItem, PaletteSource, Panel
+from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel
 from pilothouse.errors import NotFound
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.web.console import ConsoleView, expose
@@ -67,6 +68,44 @@ def test_a_badge_that_fails_is_no_badge(app_with, sign_in):
         page = sign_in(app, "owner").get("/welcome/").text
     assert 'data-nav="Probe"' in page
     assert "data-badge" not in page
+
+
+@pytest.mark.parametrize("count", ["many", 1.5, [1]])
+def test_a_badge_that_is_no_count_is_no_badge(app_with, sign_in, count):
+    item = NavItem("Probe", "probe.index", "core.console.view", badge=lambda: count)
+    with app_with(plugin(admin_views=page_of(HomePage), navigation=[item])) as app:
+        assert "data-badge" not in sign_in(app, "owner").get("/welcome/").text
+        assert "badge Probe" in app.extensions["pilothouse"].registry.guard.of("probe")
+
+
+@pytest.mark.parametrize("hits", [["hit"], 7, [{"title": "hit"}]])
+def test_hits_that_cannot_be_shown_are_passed_over(app_with, sign_in, hits):
+    with app_with(plugin(palette=[PaletteSource("probe", "Probe", "core.console.view", lambda _: hits)])) as app:
+        assert sign_in(app, "owner").get("/-/palette?q=hit").json == []
+
+
+def test_the_palette_shows_the_first_hits_of_a_source_alone(app_with, sign_in):
+    endless = ({"title": str(number), "detail": "", "url": "/"} for number in itertools.count())
+    with app_with(plugin(palette=[PaletteSource("probe", "Probe", "core.console.view", lambda _: endless)])) as app:
+        (group,) = sign_in(app, "owner").get("/-/palette?q=hit").json
+    assert [hit["title"] for hit in group["hits"]] == [str(number) for number in range(8)]
+
+
+def test_a_way_to_sign_in_that_fails_is_not_offered_and_closes_no_door(app_with):
+    methods = [LoginMethod("probe", "By probe", "signin.login", fails), LoginMethod("other", "By other", "signin.login")]
+    with app_with(plugin(login_methods=methods)) as app:
+        page = app.test_client().get("/login")
+    assert page.status_code == 200
+    assert "By other" in page.text
+    assert "By probe" not in page.text
+
+
+@pytest.mark.parametrize("answer", ["cancel", 7, [("run-1", "cancel")]])
+def test_a_runtime_hook_that_answers_nonsense_is_passed_over(app_with, answer):
+    with app_with(plugin(commands=answer)) as app:
+        registry = app.extensions["pilothouse"].registry
+        assert registry.first("commands", token_id="t") is None
+        assert "commands" in registry.guard.of("probe")
 
 
 def test_a_source_of_the_palette_that_fails_is_passed_over(app_with, sign_in):

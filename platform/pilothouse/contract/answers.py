@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Spend:
     key_id: str | None = None
 
 
+@runtime_checkable
 class Reservation(Protocol):
     """Money set aside for a call; settled with the true cost or released.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +24,7 @@ from pilothouse.identity.principal import current_principal
 from pilothouse.identity.refusals import refuse
 from pilothouse.identity.sessions import sign_out
 from pilothouse.identity.users import any_user
+from pilothouse.plugins.guard import PluginFailed
 from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import runtime
 from pilothouse.web.api import read_json
@@ -101,14 +101,19 @@ def _form(status: int = 200, **shown: Any) -> tuple[str, int]:
 
 
 def _methods() -> list[LoginMethod]:
-    """Return the further ways to sign in; one that leads nowhere must not close the page to everybody."""
-    found = []
-    for plugin, method in runtime().registry.all("login_methods"):
-        with suppress(BuildError):
-            url_for(method.endpoint)
-            if is_enabled(plugin) and (method.offered is None or method.offered()):
-                found.append(method)
-    return found
+    """Return the further ways to sign in."""
+    return [method for plugin, method in runtime().registry.all("login_methods") if _is_offered(plugin, method)]
+
+
+def _is_offered(plugin: str, method: LoginMethod) -> bool:
+    """Say whether a way in is open; one that fails or leads nowhere must not close the page to everybody."""
+    try:
+        url_for(method.endpoint)
+        if not is_enabled(plugin):
+            return False
+        return method.offered is None or bool(runtime().registry.guard.call(plugin, f"login {method.name}", method.offered))
+    except (BuildError, PluginFailed):
+        return False
 
 
 def confirm(token: str) -> Any:

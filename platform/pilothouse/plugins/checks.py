@@ -1,9 +1,9 @@
-"""What a plugin's contributions must keep to: types, unique names, names that carry the plugin's."""
+"""What a plugin's contributions must keep to: types, unique names, names that carry the plugin's; and what it may answer."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import click
 import msgspec
 from flask import Blueprint
 
-from pilothouse.access import Permission
+from pilothouse.access import Permission, Principal
+from pilothouse.contract.answers import Command, Credential, Price, Reservation
 from pilothouse.contract.arrivals import ArrivalSink
 from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.contract.manifest import Manifest
@@ -48,6 +49,15 @@ INSTANCES: Mapping[str, type] = {
     "cli": click.Command,
     "health_checks": HealthCheck,
     "enrichers": Enricher,
+}
+ANSWERS: Mapping[str, type] = {
+    "authenticate": Principal,
+    "credential": Credential,
+    "price": Price,
+    "reserve": Reservation,
+    "join": bool,
+    "commands": Iterable,
+    "records": Mapping,
 }
 CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": object}
 PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks",
@@ -95,6 +105,20 @@ class Checks:
         if other is not None:
             raise PluginError(plugin, f"pilothouse_{kind}: the name {name!r} is taken by {other}")
         taken[name] = plugin
+
+
+def answer_of(hook: str, function: Callable[..., Any], /, **asked: Any) -> Any:
+    """Ask one implementation of a runtime hook. Raises TypeError where it answers neither None nor what the hook promises."""
+    answer = function(**asked)
+    if answer is None:
+        return None
+    right = isinstance(answer, ANSWERS[hook])
+    if hook == "commands" and right:
+        answer = list(answer)
+        right = all(isinstance(one, Command) for one in answer)
+    if not right:
+        raise TypeError(f"pilothouse_{hook} must not answer {answer!r:.80}")
+    return answer
 
 
 def check_manifest(name: str, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.work import Task
 from pilothouse.errors import PluginError
-from pilothouse.plugins.checks import Checks, check_manifest
+from pilothouse.plugins.checks import ANSWERS, Checks, answer_of, check_manifest
 from pilothouse.plugins.discovery import Candidate
 from pilothouse.plugins.guard import Guard, PluginFailed
 from pilothouse.plugins.switches import is_enabled
@@ -25,7 +26,6 @@ from pilothouse.plugins.switches import is_enabled
 SDK_VERSION = "1.0"
 CORE = "core"  # its own contributions come the same way, but nothing works without them
 PREFIX = "pilothouse_"
-RUNTIME_HOOKS = frozenset({"authenticate", "credential", "price", "reserve", "join", "commands", "records"})
 
 
 @dataclass(slots=True)
@@ -102,9 +102,10 @@ class Registry:
         return next(((plugin, task) for plugin, task in self.all("tasks") if task.name == name), None)
 
     def first(self, hook: str, **kwargs: Any) -> Any:
-        """Ask a runtime hook; the first answer that is not None counts, and a failing plugin is passed over.
+        """Ask a runtime hook; the first answer that is not None counts.
 
-        Plugins that are off are not asked. Raises what an implementation raises on purpose (a PilothouseError).
+        A plugin that fails, or answers what the hook does not promise, is passed over; one that is off is not asked. Raises
+        what an implementation raises on purpose (a PilothouseError).
         """
         for implementation in getattr(self._manager.hook, PREFIX + hook).get_hookimpls():
             plugin = self._manager.get_name(implementation.plugin) or ""
@@ -112,7 +113,7 @@ class Registry:
                 continue
             try:
                 wanted = {name: kwargs[name] for name in implementation.argnames}
-                answer = self.guard.ask(plugin, hook, implementation.function, **wanted)
+                answer = self.guard.ask(plugin, hook, partial(answer_of, hook, implementation.function), **wanted)
             except PluginFailed:
                 continue
             if answer is not None:
@@ -233,7 +234,7 @@ def _collect(state: PluginState, manager: pluggy.PluginManager) -> dict[str, tup
     kinds = [name.removeprefix(PREFIX) for name in dir(hookspecs) if name.startswith(PREFIX)]
     collected: dict[str, tuple[Any, ...]] = {}
     for kind in kinds:
-        if kind == "manifest" or kind in RUNTIME_HOOKS:
+        if kind == "manifest" or kind in ANSWERS:
             continue
         answer = _call(state.name, state.module, kind, manager)
         if answer is None:

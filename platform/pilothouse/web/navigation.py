@@ -6,6 +6,8 @@ many of them costs no more than one.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -96,11 +98,17 @@ class Navigation:
         if now - counted_at < KEPT and not item.personal:
             return number
         try:
-            number = runtime().registry.guard.call(plugin, f"badge {item.title}", item.badge)
+            number = runtime().registry.guard.call(plugin, f"badge {item.title}", _counted, item.badge)
         except PluginFailed:
             number = None
         self._badges[item.endpoint] = (now, number)
         return number
+
+
+def _counted(badge: Callable[[], int | None]) -> int | None:
+    """Ask a badge. Raises TypeError where it is no whole number: shown on every page, it would break them all."""
+    number = badge()
+    return None if number is None else operator.index(number)
 
 
 def _current(groups: dict[str, list[Entry]]) -> str:

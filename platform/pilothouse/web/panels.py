@@ -20,16 +20,24 @@ def panels(slot: str, subject_id: str = "") -> Markup:
     return Markup("").join(_rendered(plugin, panel, subject_id) for plugin, panel in _shown(slot))
 
 
-def panel_answers(slot: str, subject_id: str = "") -> list[Any]:
+def panel_answers(slot: str, subject_id: str = "", kind: type = object) -> list[Any]:
     """Return what the panels of a slot answer, where the page that has the slot wants data and no markup.
 
-    Those that fail are left out: the guard counts them, and the page goes without.
+    Those that fail, or answer with something else than the `kind` that the page can use, are left out: the guard counts
+    them, and the page goes without.
     """
     answers = []
     for plugin, panel in _shown(slot):
         with suppress(PluginFailed):
-            answers.append(runtime().registry.guard.call(plugin, f"panel {panel.name}", panel.render, subject_id))
+            answers.append(runtime().registry.guard.call(plugin, f"panel {panel.name}", _answer, panel, subject_id, kind))
     return [answer for answer in answers if answer is not None]
+
+
+def _answer(panel: Panel, subject_id: str, kind: type) -> Any:
+    answer = panel.render(subject_id)
+    if answer is not None and not isinstance(answer, kind):
+        raise TypeError(f"{panel.name} must answer with {kind.__name__}, not {answer!r:.80}")
+    return answer
 
 
 def _shown(slot: str) -> list[tuple[str, Panel]]:
@@ -46,12 +54,17 @@ def _shown(slot: str) -> list[tuple[str, Panel]]:
 
 def _rendered(plugin: str, panel: Panel, subject_id: str) -> Markup:
     try:
-        shown = runtime().registry.guard.call(plugin, f"panel {panel.name}", panel.render, subject_id)
+        shown: Markup = runtime().registry.guard.call(plugin, f"panel {panel.name}", _markup, panel, subject_id)
     except PluginFailed:
         return Markup(
             '<div class="callout t-warn" role="status">{}<div>Could not load {}.</div>'
             '<a class="btn small" href="">Retry</a></div>'
         ).format(icon("alert"), _title(panel))
+    return shown
+
+
+def _markup(panel: Panel, subject_id: str) -> Markup:
+    shown = panel.render(subject_id)
     return Markup("") if shown is None else Markup("{}").format(shown)
 
 
