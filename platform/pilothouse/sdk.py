@@ -78,6 +78,7 @@ from pilothouse.measures import Deltas, declared
 from pilothouse.money import NANO, parse_usd, to_usd
 from pilothouse.outgoing import NotReached, UrlNotAllowed, check_target
 from pilothouse.outgoing_pool import CutOff, OutgoingAnswer, OutgoingPool, TimedOut
+from pilothouse.plugins.guard import PluginFailed
 from pilothouse.runtime import application, runtime
 from pilothouse.scrubbing import clean, clean_text, needs_cleaning
 from pilothouse.settings import Setting, Settings, duration, flag, names, text, url, whole
@@ -138,7 +139,7 @@ __all__ = [
     "Json", "Lane", "Limit", "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest",
     "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound",
     "NotReached", "NotSignedIn", "Notice", "NotificationCategory", "Outcome", "OutgoingAnswer", "OutgoingPool",
-    "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Place", "Price", "Principal",
+    "Page", "PaletteSource", "Panel", "Period", "Permission", "PilothouseError", "Place", "PluginFailed", "Price", "Principal",
     "RateLimit", "Reaction", "Recorded", "Recorder", "Refusal", "Rejection", "Reservation", "Resolution", "Role",
     "Series", "Setting", "Settings", "Severity", "Signal", "SignalId", "Snippet", "Source", "Spend", "Status",
     "Step", "StepFigures", "StepKind", "StoreAway", "Sum", "Task", "TimedOut", "TokenUsage", "TooLarge",

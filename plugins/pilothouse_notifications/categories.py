@@ -11,14 +11,19 @@ GROUPS = {"workflow": "Workflows", "system": "System", "team": "Team", "billing"
 
 def every() -> list[NotificationCategory]:
     """Return all categories, those of a group together: the four known groups first, then plugins' own by name."""
-    found = [category for _, category in runtime().registry.all("notification_categories")]
+    found = [category for _, category in _declared()]
     order = list(GROUPS)
     return sorted(found, key=lambda c: (order.index(c.group) if c.group in GROUPS else len(order), c.group))
 
 
-def of_event(event: type[Event]) -> list[NotificationCategory]:
-    """Return the categories of an event type; it may have several."""
-    return [category for category in every() if category.event is event]
+def _declared() -> list[tuple[str, NotificationCategory]]:
+    declared: list[tuple[str, NotificationCategory]] = runtime().registry.all("notification_categories")
+    return declared
+
+
+def of_event(event: type[Event]) -> list[tuple[str, NotificationCategory]]:
+    """Return the categories of an event type, which may have several, with the names of their plugins."""
+    return [(plugin, category) for plugin, category in _declared() if category.event is event]
 
 
 def find(name: str) -> NotificationCategory | None:

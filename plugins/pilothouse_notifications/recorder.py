@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from pilothouse.sdk import Bulk, Event, Notice, NotificationCategory, db, enqueue, new_id, now
+from pilothouse.sdk import Bulk, Event, Notice, NotificationCategory, PluginFailed, db, enqueue, new_id, now, runtime
 from pilothouse_notifications import categories
 from pilothouse_notifications.models import WAITING, Channel, Preference, StoredNotice
 
@@ -44,15 +45,35 @@ def take(events: Sequence[Event]) -> None:
 
 
 def _composed(events: Sequence[Event]) -> Iterable[Composed]:
-    wanted: dict[type[Event], list[NotificationCategory]] = {}
+    wanted: dict[type[Event], list[tuple[str, NotificationCategory]]] = {}
     for event in events:
         kind = type(event)
         if kind not in wanted:
-            wanted[kind] = [category for category in categories.of_event(kind) if _is_wanted(category)]
-        for category in wanted[kind]:
-            notice = category.compose(event)
+            wanted[kind] = [(plugin, category) for plugin, category in categories.of_event(kind) if _is_wanted(category)]
+        for plugin, category in wanted[kind]:
+            notice = _in_words(plugin, category, event)
             if notice is not None:
                 yield category, notice, event
+
+
+def _in_words(plugin: str, category: NotificationCategory, event: Event) -> Notice | None:
+    """Put an event into a plugin's words; None where it has none or fails, which must cost others none of theirs."""
+    try:
+        notice: Notice | None = runtime().registry.guard.call(plugin, category.name, _compose, category, event)
+    except PluginFailed as failed:
+        if isinstance(failed.__cause__, SQLAlchemyError):
+            raise failed.__cause__ from None  # nobody knows whether the transaction is still there
+        return None
+    return notice
+
+
+def _compose(category: NotificationCategory, event: Event) -> Notice | None:
+    notice: Any = category.compose(event)
+    if notice is None:
+        return None
+    if not isinstance(notice, Notice) or not all(isinstance(words, str) for words in (notice.title, notice.message)):
+        raise TypeError(f"{category.name} must compose a Notice with a title and a message, not {notice!r:.80}")
+    return notice
 
 
 def _is_wanted(category: NotificationCategory) -> bool:

@@ -304,6 +304,21 @@ def test_hook_notification_categories(weather):
     assert [(one["title"], one["message"], one["category"]) for one in notices] == [("A storm", "EDDB", "weather")]
 
 
+def test_a_category_that_fails_costs_no_other_its_notices(weather):
+    bad = [NotificationCategory("weather.bad", "Bad", "weather", StormSeen, lambda _: 1 / 0),
+           NotificationCategory("weather.odd", "Odd", "weather", StormSeen, lambda event: event.station)]  # fmt: skip
+    good = NotificationCategory("weather.storm", "Storms", "weather", StormSeen, lambda event: Notice("A storm", event.station))
+    app = weather(events=[StormSeen], notification_categories=[*bad, good])
+    reader = browser(app, "member")
+    reader.get("/api/auth/me")
+    for number in range(7):  # more often than what fails is tried before it rests
+        with unit_of_work():
+            bus.publish(StormSeen(station=str(number)))
+    drain(app)
+    assert sorted(one["message"] for one in reader.get("/api/notifications").json["data"]) == list("0123456")
+    assert [plugin for plugin, _ in runtime().registry.guard.failures] == ["weather", "weather"]
+
+
 def test_hook_login_methods(weather):
     pages = Blueprint("weather_login", __name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
@@ -68,6 +69,21 @@ def reason(*candidates, name="trial"):
 def test_the_core_comes_first_and_each_after_those_that_it_requires(make_plugin):
     registry = built(make_plugin("a", requires=("b",)), make_plugin("b", requires=("c",)), make_plugin("c"))
     assert [plugin.name for plugin in registry.loaded] == ["core", "c", "b", "a"]
+
+
+def test_ours_come_before_others_who_would_take_a_name_from_them(make_plugin):
+    ours = [replace(make_plugin(name, requires=needs), distribution="pilothouse") for name, needs in (("b", ()), ("c", ("b",)))]
+    registry = built(make_plugin("a"), make_plugin("aa", requires=("c",)), *ours)
+    assert [plugin.name for plugin in registry.loaded] == ["core", "b", "c", "a", "aa"]
+
+
+def test_a_signal_type_has_one_owner(make_plugin):
+    owner = Recorder(Execution, print, owner=True)
+    late = make_plugin("late", recorders=[owner])
+    assert reason(make_plugin("early", recorders=[owner]), late, name="late") == (
+        "pilothouse_recorders: early is the owner of 'execution' already"
+    )
+    assert reason(make_plugin("trial", recorders=[owner, owner])).endswith("trial is the owner of 'execution' already")
 
 
 def test_what_is_missing_takes_along_all_that_need_it(make_plugin):
@@ -349,6 +365,18 @@ def test_the_first_answer_counts_and_a_failing_plugin_is_passed_over(asked, make
     assert asked(silent, failing, answering, **WANTED) is found
     assert asked(silent, failing, **WANTED) is None
     assert asked(**WANTED) is None
+
+
+def test_plugins_are_asked_in_their_order_unless_one_wants_to_be_first_or_last(asked, make_plugin):
+    turns = []
+
+    def noting(name, requires=(), **options):
+        made = make_plugin(name, requires=requires)
+        made.module.pilothouse_credential = hookimpl(**options)(lambda: turns.append(name))
+        return made
+
+    asked(noting("a", ("b",)), noting("b"), noting("c", trylast=True), noting("d"), noting("e", tryfirst=True), **WANTED)
+    assert turns == ["e", "b", "a", "d", "c"]
 
 
 def test_what_is_refused_on_purpose_is_an_answer(asked, make_plugin):

@@ -89,12 +89,21 @@ class Checks:
                 if kind not in SHARED_SUBJECTS:
                     self._check_name(plugin, kind, item, taken.setdefault(kind, {}))
         _check_details(plugin, found)
+        self._check_owners(plugin, found.get("recorders", ()), taken.setdefault("owners", {}))
         if CORE in {plugin, *self._known}:  # a registry without it, of a part that is tried alone, cannot know
             known = [self._known[name] for name in (CORE, *requires) if name in self._known]
             _check_references(plugin, found, [found, *known])
         for kind, names in taken.items():
             self._taken.setdefault(kind, {}).update(names)
         self._known[plugin] = found
+
+    def _check_owners(self, plugin: str, recorders: Sequence[Recorder], taken: dict[str, str]) -> None:
+        """Let each signal type have one owner: a second one would be told nothing of what the first calls a duplicate."""
+        for tag in (tag_of(recorder.signal) for recorder in recorders if recorder.owner):
+            other = {**self._taken.get("owners", {}), **taken}.get(tag)
+            if other is not None:
+                raise PluginError(plugin, f"pilothouse_recorders: {other} is the owner of {tag!r} already")
+            taken[tag] = plugin
 
     def _check_name(self, plugin: str, kind: str, item: Any, taken: dict[str, str]) -> None:
         name = name_of(plugin, kind, item)

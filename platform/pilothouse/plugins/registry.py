@@ -19,7 +19,7 @@ from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.work import Task
 from pilothouse.errors import PluginError
 from pilothouse.plugins.checks import ANSWERS, Checks, answer_of, check_manifest
-from pilothouse.plugins.discovery import Candidate
+from pilothouse.plugins.discovery import OURS, Candidate
 from pilothouse.plugins.guard import Guard, PluginFailed
 from pilothouse.plugins.switches import is_enabled
 
@@ -43,7 +43,7 @@ class PluginState:
 
 
 class Registry:
-    """All plugins and what they contribute, in the order of `requires`."""
+    """All plugins and what they contribute: each after those that it requires, ours before others', else by name."""
 
     def __init__(self, plugins: Sequence[PluginState], manager: pluggy.PluginManager) -> None:
         """Take the plugins in their final order."""
@@ -104,10 +104,11 @@ class Registry:
     def first(self, hook: str, **kwargs: Any) -> Any:
         """Ask a runtime hook; the first answer that is not None counts.
 
-        A plugin that fails, or answers what the hook does not promise, is passed over; one that is off is not asked. Raises
-        what an implementation raises on purpose (a PilothouseError).
+        Plugins are asked in their order, those with `tryfirst` before, those with `trylast` after all others. One that fails,
+        or answers what the hook does not promise, is passed over; one that is off is not asked. Raises what an
+        implementation raises on purpose (a PilothouseError).
         """
-        for implementation in getattr(self._manager.hook, PREFIX + hook).get_hookimpls():
+        for implementation in self._implementations(hook):
             plugin = self._manager.get_name(implementation.plugin) or ""
             if not is_enabled(plugin):
                 continue
@@ -119,6 +120,16 @@ class Registry:
             if answer is not None:
                 return answer
         return None
+
+
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        places = {plugin.name: place for place, plugin in enumerate(self.plugins)}
+
+        def turn(implementation: pluggy.HookImpl) -> tuple[int, int]:
+            rank = -1 if implementation.tryfirst else 1 if implementation.trylast else 0
+            return rank, places[implementation.plugin_name]
+
+        return sorted(getattr(self._manager.hook, PREFIX + hook).get_hookimpls(), key=turn)
 
 
 def build_registry(candidates: Iterable[Candidate]) -> Registry:
@@ -247,13 +258,29 @@ def _collect(state: PluginState, manager: pluggy.PluginManager) -> dict[str, tup
 
 
 def _in_order(states: list[PluginState], manager: pluggy.PluginManager) -> list[PluginState]:
-    """Sort by `requires`, else by name; a cycle takes its members out."""
+    """Sort by `requires`, else ours before others', who could take a name from them, else as given.
+
+    A cycle takes its members out.
+    """
     by_name = {state.name: state for state in states}
     graph = {s.name: [r for r in (s.manifest.requires if s.manifest else ()) if r in by_name] for s in states}
+    places = {state.name: (state.distribution != OURS, place) for place, state in enumerate(states)}
     while True:
         try:
-            return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+            return [by_name[name] for name in _sorted(TopologicalSorter(graph), places)]
         except CycleError as fault:
             for name in fault.args[1]:
                 _fail(by_name[name], f"requires itself in a circle: {' > '.join(fault.args[1])}", manager)
                 graph[name] = []
+
+
+def _sorted(sorter: TopologicalSorter[str], places: Mapping[str, tuple[bool, int]]) -> list[str]:
+    """Return the names, of those whose turn it may be always the one with the least place. Raises CycleError."""
+    sorter.prepare()
+    found: list[str] = []
+    ready: list[str] = []
+    while sorter.is_active():
+        ready = sorted([*ready, *sorter.get_ready()], key=places.__getitem__)
+        found.append(ready.pop(0))
+        sorter.done(found[-1])
+    return found
