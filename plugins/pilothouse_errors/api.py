@@ -63,12 +63,16 @@ class ListQuery(msgspec.Struct, frozen=True):
 
 
 class GroupQuery(msgspec.Struct, frozen=True):
-    """Filters of the groups; `status` and `severity` may repeat. `q` is a part of title or message."""
+    """Filters of the groups; `status` and `severity` may repeat. `q` is a part of title or message.
+
+    `release` keeps those that a version had: an error of theirs named it.
+    """
 
     status: list[str] = []
     severity: list[str] = []
     assignee_id: Key | None = None
     workflow: Key | None = None
+    release: Key | None = None
     q: Key | None = None
     limit: Limit = DEFAULT_LIMIT
     cursor: str | None = None
@@ -77,7 +81,7 @@ class GroupQuery(msgspec.Struct, frozen=True):
         """Return the filters. Raises Invalid for a status or severity that does not exist."""
         _check("status", self.status, STATUSES)
         _check("severity", self.severity, tuple(RANKS))
-        return GroupFilters(tuple(self.status), tuple(self.severity), self.assignee_id, self.workflow, self.q)
+        return GroupFilters(tuple(self.status), tuple(self.severity), self.assignee_id, self.workflow, self.release, self.q)
 
 
 class HistogramQuery(msgspec.Struct, frozen=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, func, select, tuple_
 
 from pilothouse.sdk import HOUR, NotFound, db
-from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorGroupHour, ErrorRecord
+from pilothouse_errors.models import ErrorGroup, ErrorGroupActivity, ErrorGroupHour, ErrorGroupRelease, ErrorRecord
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED, hour_of
 
 STATUSES = (OPEN, RESOLVED, IGNORED)
@@ -22,12 +22,13 @@ LOOKED_THROUGH = 2_000  # newest groups in which text is looked for
 
 @dataclass(frozen=True, slots=True)
 class GroupFilters:
-    """Which groups. `q` is a part of title or message."""
+    """Which groups. `q` is a part of title or message, `release` a version that an error of theirs named."""
 
     status: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
     assignee_id: str | None = None
     workflow: str | None = None
+    release: str | None = None
     q: str | None = None
 
 
@@ -57,7 +58,7 @@ def get(group_id: str) -> ErrorGroup:
 def counts(filters: GroupFilters | None = None) -> dict[str, int]:
     """Return the number of groups by status, also of those statuses that the filters leave out."""
     others = filters or GroupFilters()
-    wanted = GroupFilters(severity=others.severity, assignee_id=others.assignee_id, workflow=others.workflow)
+    wanted = replace(others, status=())
     statement = select(ErrorGroup.status, func.count()).where(*_conditions(wanted)).group_by(ErrorGroup.status)
     found = {row[0]: row[1] for row in db.session().execute(statement)}
     return {status: found.get(status, 0) for status in STATUSES}
@@ -97,18 +98,25 @@ class Shares:
     """How the newest errors of a group are spread; each value with its number, the most frequent first."""
 
     sampled: int
-    release: list[tuple[str, int]]
     environment: list[tuple[str, int]]
     user: list[tuple[str, int]]
 
 
+def releases(group_id: str) -> list[tuple[str, int]]:
+    """Return the versions that errors of a group named, each with their number, the most frequent first."""
+    row = ErrorGroupRelease
+    statement = select(row.release, row.count).where(row.group_id == group_id, row.count > 0)
+    found = db.session().execute(statement.order_by(row.count.desc(), row.release).limit(MOST_VALUES))
+    return [(release, count) for release, count in found]
+
+
 def shares(group_id: str) -> Shares:
-    """Return how the newest 1,000 errors of a group are spread over releases, environments and people."""
-    statement = select(ErrorRecord.release, ErrorRecord.environment, ErrorRecord.user)
+    """Return how the newest 1,000 errors of a group are spread over environments and people."""
+    statement = select(ErrorRecord.environment, ErrorRecord.user)
     statement = statement.where(ErrorRecord.group_id == group_id)
     statement = statement.order_by(ErrorRecord.created_at.desc(), ErrorRecord.seq.desc()).limit(SAMPLE)
     rows = db.session().execute(statement).all()
-    spread = [Counter(value for value in values if value is not None) for values in zip(*rows, strict=True)] or [Counter()] * 3
+    spread = [Counter(value for value in values if value is not None) for values in zip(*rows, strict=True)] or [Counter()] * 2
     return Shares(len(rows), *(counter.most_common(MOST_VALUES) for counter in spread))
 
 
@@ -150,4 +158,7 @@ def _conditions(filters: GroupFilters) -> list[ColumnElement[bool]]:
         conditions.append(ErrorGroup.assignee_id == filters.assignee_id)
     if filters.workflow is not None:
         conditions.append(ErrorGroup.workflow == filters.workflow)
+    if filters.release is not None:
+        having = select(ErrorGroupRelease.group_id).where(ErrorGroupRelease.release == filters.release)
+        conditions.append(ErrorGroup.id.in_(having))
     return conditions

@@ -54,16 +54,17 @@ def choose(status: str, until: str | None, until_at: int | None) -> Hold:
         return Hold(TIME, until_at)
     if until is None:
         return Hold()
-    newest = newest_release()
-    if newest is None:
+    newest = newest_releases(1)
+    if not newest:
         raise Invalid.field("until", "no error has named a release yet")
-    return Hold(until, newest.first_seen_at, newest.release)
+    return Hold(until, newest[0].first_seen_at, newest[0].release)
 
 
-def newest_release() -> ErrorRelease | None:
-    """Return the version whose first error happened last; None where none was ever named."""
+def newest_releases(limit: int) -> list[ErrorRelease]:
+    """Return the versions whose first errors happened last, the newest first."""
     order = (ErrorRelease.first_seen_at.desc(), ErrorRelease.release.desc())
-    return db.session().scalar(select(ErrorRelease).order_by(*order).limit(1).execution_options(populate_existing=True))
+    fresh = select(ErrorRelease).execution_options(populate_existing=True)
+    return list(db.session().scalars(fresh.order_by(*order).limit(limit)))
 
 
 def comes_back(group: Mapping[str, Any], at: int, release: str | None, seen: Mapping[str, int]) -> bool:

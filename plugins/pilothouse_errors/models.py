@@ -123,6 +123,17 @@ class ErrorGroupHour(Model):
     count: Mapped[int] = mapped_column(BigInteger)
 
 
+class ErrorGroupRelease(Model):
+    """How many errors of a group named a version of people's programs: tells which groups a version has."""
+
+    __tablename__ = "error_group_releases"
+    __table_args__ = (Index("ix_error_group_releases_release", "release", "group_id"), {"sqlite_with_rowid": False})
+
+    group_id: Mapped[str] = mapped_column(Id, ForeignKey("error_groups.id", ondelete="CASCADE"), primary_key=True)
+    release: Mapped[str] = mapped_column(Name, primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
 class ErrorGroupActivity(Model):
     """What people, or a regression, did to a group. `actor_id` is None for Pilothouse itself."""
 
@@ -179,6 +190,6 @@ class ErrorSignature(Model):
 
 
 MODELS = (
-    ErrorGroup, ErrorRecord, ErrorGroupUser, ErrorGroupHour, ErrorGroupActivity, ErrorWorkflow, ErrorRelease, ErrorSlab,
-    ErrorSignature,
+    ErrorGroup, ErrorRecord, ErrorGroupUser, ErrorGroupHour, ErrorGroupRelease, ErrorGroupActivity, ErrorWorkflow, ErrorRelease,
+    ErrorSlab, ErrorSignature,
 )  # fmt: skip

@@ -6,7 +6,8 @@ statements a batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -25,6 +26,7 @@ from pilothouse_errors.models import (
     ErrorGroup,
     ErrorGroupActivity,
     ErrorGroupHour,
+    ErrorGroupRelease,
     ErrorGroupUser,
     ErrorRecord,
     ErrorSlab,
@@ -39,6 +41,7 @@ GROUPS: Table = ErrorGroup.__table__
 USERS: Table = ErrorGroupUser.__table__
 WORKFLOWS: Table = ErrorWorkflow.__table__
 HOURS: Table = ErrorGroupHour.__table__
+RELEASES: Table = ErrorGroupRelease.__table__
 ACTIVITY: Table = ErrorGroupActivity.__table__
 COLUMNS = tuple(column.name for column in ERRORS.columns)
 GROUP_COLUMNS = tuple(column.name for column in GROUPS.columns)
@@ -268,11 +271,10 @@ def _write(batch: Batch, joined: _Joined, errors: Sequence[Row]) -> None:
         error["seq"] = seq
     _INSERT.insert(connection, map(_VALUES, errors))
     _INSERT_USERS.insert(connection, joined.people)
-    hours: dict[tuple[str, int], int] = {}
-    for error in errors:
-        key = (error["group_id"], hour_of(error["created_at"]))
-        hours[key] = hours.get(key, 0) + 1
-    connection.execute(_add_hours(connection), [{"group_id": g, "at": at, "count": n} for (g, at), n in sorted(hours.items())])
+    _add_counts(connection, HOURS, Counter((error["group_id"], hour_of(error["created_at"])) for error in errors))
+    named = [(error["group_id"], error["release"]) for error in errors if error["release"] is not None]
+    if named:
+        _add_counts(connection, RELEASES, Counter(named))
 
 
 def _next_number(connection: Connection) -> int:
@@ -282,9 +284,11 @@ def _next_number(connection: Connection) -> int:
     return max(newest + 1, 1 if last is None else first_of(last + 1))
 
 
-def _add_hours(connection: Connection) -> Any:
-    """Return the statement that adds to hours, on either database."""
+def _add_counts(connection: Connection, table: Table, counts: Mapping[tuple[str, Any], int]) -> None:
+    """Add to what a table counts of each group; its key is the group and what is told apart, as those of `counts` are."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    adding = dialect.insert(HOURS)
-    total = HOURS.c["count"] + adding.excluded["count"]
-    return adding.on_conflict_do_update(index_elements=["group_id", "at"], set_={"count": total})
+    adding = dialect.insert(table)
+    group_id, other = keys = [column.name for column in table.primary_key]
+    total = table.c["count"] + adding.excluded["count"]
+    statement = adding.on_conflict_do_update(index_elements=keys, set_={"count": total})
+    connection.execute(statement, [{group_id: key, other: value, "count": n} for (key, value), n in sorted(counts.items())])

@@ -33,7 +33,7 @@ from pilothouse.sdk import (
 from pilothouse_errors import api, circumstances, group_queries, queries, service
 from pilothouse_errors.api import GroupQuery
 from pilothouse_errors.frame_names import is_in_app
-from pilothouse_errors.holding import NEXT_VERSION, THIS_VERSION, TIME, Hold, choose, newest_release
+from pilothouse_errors.holding import NEXT_VERSION, THIS_VERSION, TIME, Hold, choose, newest_releases
 from pilothouse_errors.severity import RANKS
 from pilothouse_errors.stack_parsing import parse
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
@@ -43,6 +43,7 @@ CHIPS = ((OPEN, "Unresolved"), (RESOLVED, "Resolved"), (IGNORED, "Ignored"))
 LISTED = 20  # executions that a group's page lists
 OFFERED = 40  # members in the menus of the list; a group's own page offers all
 NEW = DAY  # a group first seen within is marked new
+OFFERED_RELEASES = 20  # in the filter of the list
 
 
 class ErrorsView(ConsoleView):
@@ -73,7 +74,8 @@ class ErrorsView(ConsoleView):
             "older": write_cursor(groups[-1].last_seen_at, groups[-1].id) if more else None, "query": query,
             "members": members, "names": _names(groups) | {member.id: member.name for member in members},
             "assignees": [(member.id, member.name, None) for member in members], "workflows": _workflow_options(),
-            "may_manage": self.may(api.MANAGE), "revision": revision, "is_new": lambda g: now() - g.first_seen_at < NEW,
+            "releases": _release_options(), "is_new": lambda g: now() - g.first_seen_at < NEW,
+            "may_manage": self.may(api.MANAGE), "revision": revision,
             "ever": bool(groups) or any(group_queries.counts().values()), "every": None if query.cursor else EVERY_S,
         }  # fmt: skip
 
@@ -89,16 +91,15 @@ class ErrorsView(ConsoleView):
         chosen = wanted or near.recommended or near.latest
         error = queries.get(chosen) if chosen else None
         shown = queries.neighbours(group_id, chosen) if chosen and not wanted else near
-        shares = group_queries.shares(group_id)
         met = group_queries.executions(group_id)
         return {
             "group": group, "error": error, "near": shown, "frames": _frames(error) if error else [],
             "around": circumstances.read(_decoded(error.attributes or "{}"), error.created_at) if error else None,
-            "trend": _trend(group_id), "shares": _share_rows(shares), "activity": group_queries.activity(group_id),
+            "trend": _trend(group_id), "shares": _share_rows(group), "activity": group_queries.activity(group_id),
             "executions": met[:LISTED], "wasted": _wasted(met), "members": active_members(), "names": _names([group]),
             "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
             "detail_of": _detail_of, "stack_of": _shown, "is_new": now() - group.first_seen_at < NEW,
-            "newest_release": newest_release(), "hold_words": hold_words,
+            "newest_release": next(iter(newest_releases(1)), None), "hold_words": hold_words,
         }  # fmt: skip
 
     @expose("/<group_id>/change", methods=("POST",))
@@ -219,6 +220,10 @@ def _workflow_options() -> list[tuple[str, str, None]]:
     return [(name, name, None) for name in sorted(queries.workflow_names().values())]
 
 
+def _release_options() -> list[tuple[str, str, None]]:
+    return [(found.release, found.release, None) for found in newest_releases(OFFERED_RELEASES)]
+
+
 def _trend(group_id: str) -> list[int]:
     """Return the last 14 days in half days, as the list shows them."""
     return group_queries.trends([group_id], now())[group_id]
@@ -233,13 +238,24 @@ def _wasted(met: Sequence[tuple[str, int]]) -> int | None:
     return sum(answers) if answers else None
 
 
-def _share_rows(shares: Any) -> list[tuple[str, list[tuple[str, float, str, None]]]]:
-    spread = (("Release", shares.release), ("Environment", shares.environment), ("People", shares.user))
+def _share_rows(group: Any) -> list[tuple[str, list[tuple[str, float, str, str | None]]]]:
+    """Return how a group's errors are spread: all of them over versions, the newest over environments and people."""
+    shares = group_queries.shares(group.id)
+    spread = (
+        ("Release", group.count, group_queries.releases(group.id)),
+        ("Environment", shares.sampled, shares.environment),
+        ("People", shares.sampled, shares.user),
+    )
     return [
-        (title, [(value, number / shares.sampled, formats.percent(number / shares.sampled), None) for value, number in found])
-        for title, found in spread
+        (title, [(value, number / of, formats.percent(number / of), _having(title, value)) for value, number in found])
+        for title, of, found in spread
         if found
     ]
+
+
+def _having(title: str, value: str) -> str | None:
+    """Return the list of the groups that a version had."""
+    return url_for(".index", release=value, status="all") if title == "Release" else None
 
 
 def _frames(error: Any) -> list[dict[str, Any]]:

@@ -131,6 +131,19 @@ def test_a_group_tells_how_often_since_when_and_for_whom(api):
     assert group["reason"].startswith("by type and message")
 
 
+def test_groups_are_found_by_a_version_that_had_them(either_api):
+    either_api.send(
+        error("e1", release="1.0"), error("e2", release="1.1"), error("k1", error_type="KeyError", release="1.1"),
+        error("t1", error_type="TypeError"),
+    )  # fmt: skip
+    bad, key = group_of(either_api, "e1"), group_of(either_api, "k1")
+    assert {version: set(ids(either_api.get(f"/api/errors/groups?release={version}"))) for version in ("1.0", "1.1", "2.0")} == {
+        "1.0": {bad}, "1.1": {bad, key}, "2.0": set(),
+    }  # fmt: skip
+    either_api.patch(f"/api/errors/groups/{bad}", json={"status": "resolved"})
+    assert ids(either_api.get("/api/errors/groups?release=1.1&status=open")) == [key]
+
+
 def test_a_groups_page_has_its_hours_and_activity(api):
     at = now() - 3 * HOUR
     api.send(error("e1", at=at), error("e2", at=at), error("e3"))

@@ -12,7 +12,7 @@ from pilothouse.clock import DAY, HOUR, now, to_rfc3339
 from pilothouse.db import db, unit_of_work
 from pilothouse.testing import Api
 from pilothouse_errors import holding, tasks
-from pilothouse_errors.models import ErrorGroup, ErrorRecord, ErrorRelease
+from pilothouse_errors.models import ErrorGroup, ErrorGroupRelease, ErrorRecord, ErrorRelease
 
 
 def error(key: str, release: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -167,6 +167,17 @@ def test_the_revision_keeps_groups_and_errors_and_knows_their_versions(either_ap
     db.session.rollback()
     counts = [db.session.scalar(select(func.count()).select_from(table)) for table in (ErrorGroup, ErrorRecord)]
     assert (counts, migrate.check()) == ([2, 3], [])
-    newest = holding.newest_release()
-    assert newest is not None
+    assert holding.newest_releases(1)
     assert sorted(db.session.scalars(select(ErrorRelease.release))) == ["1.0", "1.1"]
+
+
+def test_the_revision_counts_which_version_had_which_group(either_api):
+    either_api.send(error("e1", "1.0"), error("e2", "1.1"), error("e3", "1.1"), error("k1", "1.1", error_type="KeyError"), error("e4"))
+    row = ErrorGroupRelease
+    counts = select(row.group_id, row.release, row.count).order_by(row.group_id, row.release)
+    recorded = db.session.execute(counts).all()
+    db.session.rollback()
+    assert migrate.downgrade("errors@errors_0002") == "errors@errors_0002"
+    migrate.upgrade()
+    assert db.session.execute(counts).all() == recorded
+    assert sorted(number for _, _, number in recorded) == [1, 1, 2]

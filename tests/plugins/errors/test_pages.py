@@ -183,6 +183,15 @@ def test_the_selected_groups_are_rated_and_given_to_somebody_and_found_by_whom(g
     assert "Remove the filter Assignee" in page
 
 
+def test_the_groups_of_a_release_are_chosen_from_the_list_and_from_a_group(groups, as_role):
+    viewer, key = as_role("viewer"), groups["ZeroDivisionError"]
+    assert 'href="/errors/?release=2026.1"' in shown(viewer)
+    assert re.findall(r'href="([^"]*)">2026.1<', shown(viewer, f"/errors/{key}")) == ["/errors/?release=2026.1&amp;status=all"]
+    page = shown(viewer, "/errors/?release=2026.1&status=all")
+    assert (f'data-k="{key}"' in page, f'data-k="{groups["KeyError"]}"' in page) == (True, False)
+    assert "Remove the filter Release" in page
+
+
 @pytest.mark.parametrize("path", ["/errors/{key}/change", "/errors/{key}/comment", "/errors/bulk"])
 def test_a_viewer_changes_nothing(groups, as_role, path):
     key = groups["KeyError"]

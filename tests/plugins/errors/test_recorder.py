@@ -28,6 +28,7 @@ from pilothouse_errors.models import (
     ErrorGroup,
     ErrorGroupActivity,
     ErrorGroupHour,
+    ErrorGroupRelease,
     ErrorGroupUser,
     ErrorRecord,
     ErrorWorkflow,
@@ -217,7 +218,7 @@ def submit(signals: list[dict[str, Any]]) -> None:
 
 def clear() -> None:
     with unit_of_work() as session:
-        for table in (ErrorGroupActivity, ErrorGroupHour, ErrorGroupUser, ErrorRecord, ErrorGroup, ErrorWorkflow):
+        for table in (ErrorGroupActivity, ErrorGroupHour, ErrorGroupRelease, ErrorGroupUser, ErrorRecord, ErrorGroup, ErrorWorkflow):
             session.execute(delete(table))
         for name in ("execution_errors", "executions", "workflows", "measure_deltas"):
             session.execute(text(f"DELETE FROM {name}"))
@@ -235,12 +236,17 @@ def state() -> Any:
             ErrorGroupHour, ErrorGroupHour.group_id == ErrorGroup.id
         )
     )
+    releases = db.session.execute(
+        select(ErrorGroup.fingerprint, ErrorGroupRelease.release, ErrorGroupRelease.count).join(
+            ErrorGroupRelease, ErrorGroupRelease.group_id == ErrorGroup.id
+        )
+    )
     links = db.session.execute(
         select(ErrorRecord.id, ErrorGroup.fingerprint, ErrorWorkflow.name)
         .join(ErrorGroup, ErrorGroup.id == ErrorRecord.group_id)
         .outerjoin(ErrorWorkflow, ErrorWorkflow.id == ErrorRecord.workflow_id)
     )
-    return rows, sorted(tuple(row) for row in hours), sorted(map(str, links)), counted()
+    return rows, sorted(map(tuple, hours)), sorted(map(tuple, releases)), sorted(map(str, links)), counted()
 
 
 signals = st.lists(

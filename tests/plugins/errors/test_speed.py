@@ -59,8 +59,14 @@ def test_no_list_of_groups_sorts(filled):
             assert "USING INDEX" in plan
 
 
+def test_the_groups_of_a_release_are_looked_up(filled):
+    for plan in plans(lambda: group_queries.page(GroupFilters(status=("open",), release="1.0"), 50, (5, "g"))):
+        assert "ix_error_group_releases_release" in plan
+        assert "SCAN" not in plan
+
+
 PARTS = (
-    lambda: queries.get("e2"), lambda: queries.neighbours("g", "e1"), lambda: group_queries.shares("g"),
+    lambda: queries.get("e2"), lambda: queries.neighbours("g", "e1"), lambda: group_queries.shares("g"), lambda: group_queries.releases("g"),
     lambda: group_queries.executions("g"), lambda: group_queries.activity("g"),
     lambda: group_queries.histogram("g", 0, 5), lambda: group_queries.trends(["g", "h"], 10**12),
 )  # fmt: skip
