@@ -2,7 +2,7 @@
 
 Every process finds out by itself at its start, so none of them tells: a task looks once a minute, and what the log said
 last of a plugin decides whether there is news. A plugin that works again is noted, so that its next failure is news too.
-A part that fails while it runs, and begins to rest, is told of by the process that saw it.
+A part that fails again and again while it runs is told of by the process that saw it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REASON_CHARS = 1_000
 class PluginContained(Event, frozen=True, kw_only=True):
     """A plugin failed and was left out: its name, version and the reason, in words for people.
 
-    `part` names what rests of it after it failed several times in a row; it is empty where all of it failed to load.
+    `part` names what of it failed several times in a row; it is empty where all of it failed to load.
     """
 
     plugin: str
@@ -111,7 +111,7 @@ def _tell_rested(_fault: BaseException | None) -> None:
 def contained(event: PluginContained) -> Notice:
     """Tell of a plugin, or a part of one, that was left out."""
     if event.part:
-        message = f"{event.part} failed {TRIES} times in a row and is left alone between tries. {event.reason}"
+        message = f"{event.part} failed {TRIES} times in a row. {event.reason}"
     else:
         message = f"It was left out, everything else goes on. {event.reason}"
     return Notice(

@@ -269,7 +269,7 @@ class _Transaction:
             recorders = self._ingest.recorders_of(kind, self._enabled)
             for plugin, recorder in recorders if _owned(recorders) else ():
                 if recorder.prepare is not None:
-                    self._run(plugin, recorder.prepare, batch)
+                    self._run(plugin, f"prepare {tag_of(kind)}", recorder.prepare, batch)
         for kind, group, batch in batches:
             self._record_type(kind, group, batch)
         involved = [self._ingest.recorders_of(kind, self._enabled) for kind, _ in groups]
@@ -277,8 +277,9 @@ class _Transaction:
 
     def _batch(self, kind: type[Signal], group: list[_Entry]) -> Batch:
         signals = [entry.signal for entry in group]
+        what = f"enrich {tag_of(kind)}"
         for plugin, enricher in self._ingest.enrichers_of(kind):
-            signals = contained(self._connection, plugin, "enrich", partial(_enriched, enricher), signals) or signals
+            signals = contained(self._connection, plugin, what, partial(_enriched, enricher), signals) or signals
         return Batch(
             signals, [entry.source for entry in group], self._connection, self.deltas, bus.publish, self._links,
             self._workflows, self._received_at, self._workflow_names,
@@ -294,7 +295,8 @@ class _Transaction:
     def _record_part(self, recorders: Sequence[tuple[str, Recorder]], group: list[_Entry], batch: Batch) -> None:
         """Let the owner record a group, then the others what was new in it. A group that fails is tried in halves."""
         plugin, owner = recorders[0]
-        recorded = self._run(plugin, owner.record, batch)
+        what = f"record {tag_of(owner.signal)}"
+        recorded = self._run(plugin, what, owner.record, batch)
         if recorded is None and len(group) > 1 and self._splits:
             self._splits -= 1
             middle = len(group) // 2
@@ -309,13 +311,13 @@ class _Transaction:
             return
         rest = batch if len(fresh) == len(group) else _subset(batch, fresh)
         for name, recorder in recorders[1:]:
-            self._run(name, recorder.record, rest)
+            self._run(name, what, recorder.record, rest)
 
-    def _run(self, plugin: str, function: Callable[[Batch], Recorded | None], batch: Batch) -> Recorded | None:
+    def _run(self, plugin: str, what: str, function: Callable[[Batch], Recorded | None], batch: Batch) -> Recorded | None:
         """Run a recorder or what prepares one; None where it failed."""
         deltas, self.deltas = self.deltas, Deltas()
         batch.measures = self.deltas
-        recorded = contained(self._connection, plugin, "record", lambda given: function(given) or Recorded(), batch)
+        recorded = contained(self._connection, plugin, what, lambda given: function(given) or Recorded(), batch)
         if recorded is not None:
             deltas.merge(self.deltas)
         self.deltas = deltas
@@ -343,6 +345,7 @@ def contained(connection: Connection, plugin: str, what: str, function: Callable
         runtime().registry.guard.note(plugin, what, fault)
         return None
     connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
+    runtime().registry.guard.note_success(plugin, what)
     return result
 
 

@@ -53,6 +53,8 @@ class Recording:
                 raise
             except Exception as fault:  # noqa: BLE001 - one that nobody can store must not keep the others from it
                 runtime().registry.guard.note("gateway", "record", fault)
+            else:
+                runtime().registry.guard.note_success("gateway", "record")
 
     def _submit(self, calls: Sequence[Call], source: Source) -> None:
         signals = [signal for call in calls for signal in self._signals(call)]

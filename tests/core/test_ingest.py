@@ -270,7 +270,7 @@ def test_what_a_failing_recorder_did_is_undone(trial):
     outcome = submit(note("a", "break"))
     assert (outcome.accepted, notes()) == (0, [])
     assert read_totals("trial.notes", 0, 2**42) == {}
-    assert runtime().registry.guard.of("trial")["record"].last_reason == "ZeroDivisionError: the recorder broke"
+    assert runtime().registry.guard.of("trial")["record trial_note"].last_reason == "ZeroDivisionError: the recorder broke"
 
 
 def test_a_failure_is_counted_once_and_makes_the_next_minute_careful(trial):
@@ -278,8 +278,17 @@ def test_a_failure_is_counted_once_and_makes_the_next_minute_careful(trial):
     trial(recorders=[Recorder(Note, record_notes, owner=True), Recorder(Note, lambda _: tried.append(1) or 1 // 0)])
     assert [submit(note(name)).accepted for name in "abc"] == [1, 1, 1]
     assert len(tried) == 1 + 3  # the first try without savepoints, then each with them
-    assert runtime().registry.guard.of("trial")["record"].count == 3
+    assert runtime().registry.guard.of("trial")["record trial_note"].count == 3
     assert (notes(), read_totals("trial.notes", 0, 2**42)[()].count) == (["a", "b", "c"], 3)
+
+
+def test_failures_with_successes_between_are_not_in_a_row(trial):
+    trial()
+    for number in range(6):
+        submit(note(f"bad{number}", "break"))
+        submit(note(f"good{number}"))
+    failures = runtime().registry.guard.of("trial")["record trial_note"]
+    assert (failures.count, failures.in_a_row, runtime().registry.guard.rested) == (6, 0, [])
 
 
 def test_what_was_published_before_a_failure_is_told_once(trial):
@@ -339,7 +348,7 @@ def test_an_enricher_that_fails_changes_nothing(trial, enrich):
     found = trial(enrichers=[Enricher(Note, enrich)])
     assert submit(note("a"), note("b")).accepted == 2
     assert notes() == ["a", "b"]
-    assert runtime().registry.guard.of("trial")["enrich"].count == 1
+    assert runtime().registry.guard.of("trial")["enrich trial_note"].count == 1
     assert found.heard == ["a", "b"]
 
 

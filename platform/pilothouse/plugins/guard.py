@@ -1,7 +1,8 @@
 """The guard: code of plugins runs through it, so that a failing plugin is contained, counted and rested.
 
-A contribution that fails five times in a row is left out for 30 seconds (quarantine): a broken panel then costs nothing,
-and comes back by itself when its cause is gone.
+A contribution that fails five times in a row is told of, and where it runs by `call` or `ask` it is left out for 30 seconds
+(quarantine): a broken panel then costs nothing, and comes back by itself when its cause is gone. What may not be left out (a
+page that somebody opened, a recorder) runs on its own and is noted with `note` and `note_success`.
 """
 
 from __future__ import annotations
@@ -76,9 +77,14 @@ class Guard:
         except Exception as fault:  # whatever a plugin raises is its own failure
             self.note(plugin, what, fault)
             raise PluginFailed(f"{plugin}: {what} failed") from fault
+        self.note_success(plugin, what)
+        return result
+
+    def note_success(self, plugin: str, what: str) -> None:
+        """Note that a contribution worked: its next failure is the first in a row."""
+        seen = self.failures.get((plugin, what))
         if seen is not None:
             seen.in_a_row = 0
-        return result
 
     def note(self, plugin: str, what: str, fault: BaseException) -> None:
         """Count a failure and log it."""

@@ -102,14 +102,17 @@ class ConsoleMixin:
         return None
 
     def _run_view(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        name = getattr(handler, "__name__", "page")
         try:
-            return handler(self, *args, **kwargs)
+            answer = handler(self, *args, **kwargs)
         except (PilothouseError, HTTPException):
             raise
         except Exception as fault:  # a plugin's page may fail in any way; it must stay that page's own failure
             if self.plugin == CORE or explain(fault) is not None:
                 raise
-            return self._failed(getattr(handler, "__name__", "page"), fault)
+            return self._failed(name, fault)
+        runtime().registry.guard.note_success(self.plugin, f"page {name}")
+        return answer
 
     def _failed(self, handler: str, fault: Exception) -> Response:
         db.session.rollback()
