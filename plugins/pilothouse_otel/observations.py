@@ -109,9 +109,16 @@ def _end(trace: Body, spans: Mapping[str, Span]) -> tuple[int | None, Status]:
 
 
 def _level_with_output(trace: Body) -> Any:
-    """Return how a trace ended whose output came without a word on that: as its last observation at the top did."""
-    ends = ((moment(body.get("endTime")) or 0, body.get("level") == "ERROR", body.get("level")) for body in trace["tops"])
-    return trace.get("level") or max(ends, default=(0, False, None), key=lambda end: end[:2])[2]
+    """Return how a trace ended whose output came without a word on that.
+
+    A program that goes on after a failure ends well; where the output only repeats the message of the last observation at
+    the top, as LangChain's handler has it, that failure was the end.
+    """
+    if trace.get("level") or not trace["tops"]:
+        return trace.get("level")
+    last = max(trace["tops"], key=lambda body: (moment(body.get("endTime")) or 0, body.get("level") == "ERROR"))
+    message = first_text(last, ("statusMessage",), LONGEST_MESSAGE) or ""
+    return last.get("level") if message in _text(trace["output"]) else None
 
 
 def _status(*, failed: bool) -> Status:
@@ -180,6 +187,10 @@ def _tags(trace: Body) -> dict[str, Any]:
 
 def _part(body: Body, names: frozenset[str]) -> Body:
     return {name: value for name, value in body.items() if name in names}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _content(body: Body, name: str) -> msgspec.Raw:

@@ -75,6 +75,13 @@ def test_a_trace_whose_output_is_the_failure_of_its_chain_has_failed(door):
     assert door.execution("t1")["status"] == "succeeded"
 
 
+def test_a_trace_whose_program_went_on_after_a_failure_has_succeeded(door):
+    send(door, TRACE, event("span-create", traceId="t1", id="s1", startTime=T0, endTime=T1, level="ERROR", statusMessage="none left"),
+         event("trace-create", id="t1", output={"answer": "done"}))  # fmt: skip
+    assert door.execution("t1")["status"] == "succeeded"
+    assert [error["message"] for error in door.errors()] == ["none left"]
+
+
 def test_a_trace_ends_with_the_last_observation_at_its_top(door):
     send(door, TRACE, event("span-create", traceId="t1", id="o1", startTime=T0))
     assert door.execution("t1")["status"] == "running"
