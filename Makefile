@@ -1,4 +1,4 @@
-# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make bench: the figures. make fuzz: a million mutated bodies.
+# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make docs: the reference of hooks. make bench: the figures. make fuzz: a million mutated bodies.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # for every Python from 3.11 and every platform: some dependencies are of some of them only
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: run test test-slow check bench fuzz lock dist clean
+.PHONY: run test test-slow check docs bench fuzz lock dist clean
 
 run: $(VENV)/runtime
 	$(BIN)/pilothouse up
@@ -21,6 +21,9 @@ check: $(VENV)/develop
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/develop
+	$(BIN)/python tests/contract/test_hook_reference.py
 
 bench: $(VENV)/develop
 	$(BIN)/python -m tests.bench $(BENCH)
