@@ -26,9 +26,10 @@ LATE_MS = clock.MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found: `fault` is None when all is well; `took_ms` is how long it took."""
+    """What a check found: `fault` is None when all is well; `took_ms` is how long it took; `title` is what people read."""
 
     name: str
+    title: str
     fault: str | None
     remedy: str
     critical: bool
@@ -92,7 +93,8 @@ class _Run:
         return self._finding(self._fault, self._took_ms)
 
     def _finding(self, fault: str | None, took_ms: int) -> Finding:
-        return Finding(self.check.name, fault, self.check.remedy, self.check.critical, took_ms)
+        title = self.check.title or self.check.name.replace("_", " ").replace(".", " ").capitalize()
+        return Finding(self.check.name, title, fault, self.check.remedy, self.check.critical, took_ms)
 
     def _work(self) -> None:
         try:

@@ -43,7 +43,7 @@ provider does not answer, 503 with `Retry-After` where too many calls are under 
 
 def blueprint(gateway: Gateway) -> ApiBlueprint:
     """Make the blueprint; its faults are answered in the shape of the provider that was asked for."""
-    bp = ApiBlueprint("gateway", prefix="")
+    bp = ApiBlueprint("gateway", prefix="", title="AI gateway")
     for prefix, door, name, title in POSTS:
         words = f"{title}\n\n{WORDS}"
         handler = _handler(gateway, door, name, words)

@@ -158,7 +158,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
-    bp = ApiBlueprint("keys")
+    bp = ApiBlueprint("keys", title="Keys and tokens")
     bp.get("/keys", permission=VIEW)(list_keys)
     bp.post("/keys", permission=MANAGE, status=201)(create_key)
     bp.get("/keys/<key_id>", permission=VIEW)(show_key)

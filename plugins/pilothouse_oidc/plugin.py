@@ -52,4 +52,4 @@ def pilothouse_login_methods() -> Iterable[LoginMethod]:
 def pilothouse_health_checks() -> Iterable[HealthCheck]:
     """Return the check of the set-up."""
     remedy = 'Set both PILOTHOUSE_OIDC_ISSUER and PILOTHOUSE_OIDC_CLIENT_ID, and `pip install "pilothouse[sso]"`.'
-    return [HealthCheck("oidc.setup", options.problem, remedy)]
+    return [HealthCheck("oidc.setup", options.problem, remedy, title="Single sign-on")]

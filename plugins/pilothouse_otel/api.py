@@ -25,7 +25,7 @@ Export = Callable[[bytes, Encoding, Refused], Refused]
 
 def blueprint(door: Door) -> ApiBlueprint:
     """Make the blueprint; its faults are answered as OTLP answers them."""
-    bp = ApiBlueprint("otel", prefix="")
+    bp = ApiBlueprint("otel", prefix="", title="OpenTelemetry")
     for signal, export, prefixes in (
         ("traces", export_traces, EVERYWHERE | LANGFUSE),
         ("logs", export_logs, EVERYWHERE),

@@ -50,7 +50,7 @@ class Verdicts(msgspec.Struct, frozen=True):
 
 def blueprint(door: Door) -> ApiBlueprint:
     """Make the blueprint of Langfuse's own paths."""
-    bp = ApiBlueprint("otel_langfuse", prefix="/api/public")
+    bp = ApiBlueprint("otel_langfuse", prefix="/api/public", title="Langfuse")
     bp.get("/projects", permission=SEND)(list_projects)
     bp.get("/v2/prompts", permission=SEND)(list_prompts)
     bp.get("/v2/prompts/<path:name>", permission=SEND)(show_prompt)
@@ -67,7 +67,7 @@ def blueprint(door: Door) -> ApiBlueprint:
 
 def agents_blueprint(door: Door) -> ApiBlueprint:
     """Make the blueprint of openai-agents' exporter."""
-    bp = ApiBlueprint("otel_agents", prefix="")
+    bp = ApiBlueprint("otel_agents", prefix="", title="OpenAI Agents SDK")
 
     def ingest_agent_traces() -> Response:
         with door.serve():

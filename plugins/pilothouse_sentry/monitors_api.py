@@ -53,7 +53,7 @@ class Monitors(msgspec.Struct, frozen=True):
 
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
-    bp = ApiBlueprint("sentry_monitors")
+    bp = ApiBlueprint("sentry_monitors", title="Scheduled jobs")
     bp.get("/monitors", permission=VIEW)(list_monitors)
     return bp
 

@@ -230,7 +230,7 @@ class EngagementRecord(msgspec.Struct, frozen=True):
 
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
-    bp = ApiBlueprint("telemetry")
+    bp = ApiBlueprint("telemetry", title="Analytics")
     bp.get("/telemetry/summary", permission=VIEW)(summary)
     bp.get("/telemetry/components", permission=VIEW)(components)
     bp.get("/telemetry/events", permission=VIEW)(events)

@@ -4,6 +4,7 @@ from pilothouse.web.api_examples import curl, documented_groups, example, field_
 
 DOCUMENT = {
     "servers": [{"url": "http://server"}],
+    "tags": [{"name": "thing_one", "description": "Thing One"}],
     "components": {"schemas": {
         "Step": {"type": "object", "required": ["name"],
                  "properties": {"name": {"type": "string"}, "next": {"$ref": "#/components/schemas/Step"}}},
@@ -20,7 +21,7 @@ DOCUMENT = {
 def test_operations_stand_in_groups_with_all_that_a_reader_needs():
     group = documented_groups(DOCUMENT)[0]
     operation = group.operations[0]
-    assert (group.title, operation.method, operation.status, operation.id) == ("Thing one", "POST", "201", "post-api-x-id")
+    assert (group.title, operation.method, operation.status, operation.id) == ("Thing One", "POST", "201", "post-api-x-id")
     assert operation.parameters[0].kind == "string, at most 9 characters"
 
 

@@ -17,8 +17,9 @@ from pilothouse.work.models import DEAD, Job, JobAttempt
 def test_the_plugins_page_says_what_each_adds(owner):
     page = owner.get("/settings/plugins").text
     assert "Tries the console." in page
-    assert "admin views 2" in page
+    assert "<dd>2 pages, " in page
     assert "trial-dist" in page
+    assert "built in" in page
 
 
 def test_a_plugin_that_failed_is_shown_with_its_reason_and_the_rest_works(app_with, sign_in):

@@ -260,7 +260,8 @@ def pilothouse_login_methods() -> Iterable[LoginMethod]:  # type: ignore[empty-b
 
 @hookspec
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-body]
-    """Return `ApiBlueprint`s, mounted below /api; each of their routes states its permission.
+    """Return `ApiBlueprint`s, mounted below /api; each of their routes states its permission. `title`
+    heads them in the documentation.
 
     Mounted once at start. One that cannot be mounted, or has a route in the place of another's, takes its plugin out. A
     route without a permission stops the start of all: the application never starts open. What a route raises is a problem

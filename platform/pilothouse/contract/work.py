@@ -36,10 +36,11 @@ class BeatEntry:
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
     """A check for /readyz and `doctor`: `check` returns None when all is well, else a sentence; `remedy` tells the way
-    out. `critical` checks make /readyz answer 503.
+    out. `critical` checks make /readyz answer 503. `title` is what people read, made from the name if left out.
     """
 
     name: str
     check: Callable[[], str | None]
     remedy: str
     critical: bool = False
+    title: str = ""

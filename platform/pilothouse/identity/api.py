@@ -79,7 +79,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
-    bp = ApiBlueprint("auth")
+    bp = ApiBlueprint("auth", title="Signing in")
     bp.post("/auth/magic-link", permission=PUBLIC, status=202, transaction=False)(ask_magic_link)
     bp.post("/auth/logout", permission=MANAGE, status=204)(logout)
     bp.get("/auth/me", permission=VIEW)(me)

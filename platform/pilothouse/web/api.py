@@ -60,9 +60,10 @@ class Operation:
 class ApiBlueprint(Blueprint):
     """A blueprint whose routes lie below /api and state their permission; its name starts with its plugin's."""
 
-    def __init__(self, name: str, *, prefix: str = "/api") -> None:
-        """Make the blueprint `<name>` with endpoints `<name>_api.<function>`."""
+    def __init__(self, name: str, *, prefix: str = "/api", title: str = "") -> None:
+        """Make the blueprint `<name>` with endpoints `<name>_api.<function>`; `title` heads them in the documentation."""
         super().__init__(f"{name}_api", "pilothouse.web.api", url_prefix=prefix)
+        self.tag, self.title = name, title or name.replace("_", " ").capitalize()
 
     def operation(
         self,

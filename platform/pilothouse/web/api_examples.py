@@ -50,14 +50,16 @@ class Group:
 
 
 def documented_groups(document: Mapping[str, Any]) -> list[Group]:
-    """Return the document's operations by tag, in the order of tags."""
+    """Return the document's operations by tag, in the order of their titles."""
     found: dict[str, list[Operation]] = {}
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
                 tag = (item[method].get("tags") or ["other"])[0]
                 found.setdefault(tag, []).append(_operation(document, path, method, item[method]))
-    return [Group(tag, tag.replace("_", " ").capitalize(), found[tag]) for tag in sorted(found)]
+    titles = {tag["name"]: tag["description"] for tag in document["tags"]}
+    groups = [Group(tag, titles.get(tag, tag), operations) for tag, operations in found.items()]
+    return sorted(groups, key=lambda group: group.title.casefold())
 
 
 def _operation(document: Mapping[str, Any], path: str, method: str, spec: Mapping[str, Any]) -> Operation:

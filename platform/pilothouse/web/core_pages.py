@@ -23,6 +23,7 @@ from pilothouse.signals import Execution
 from pilothouse.web import queries
 from pilothouse.web.api_examples import documented_groups
 from pilothouse.web.console_base import ConsoleView, expose, needs
+from pilothouse.web.contribution_words import added
 from pilothouse.web.live import done
 from pilothouse.web.navigation import current_navigation, first_page, page_of_owner
 from pilothouse.web.paging import page_of, read_cursor
@@ -32,6 +33,8 @@ from pilothouse.work import dead_letters
 from pilothouse.work.models import Job
 
 LETTERS = 20  # a page
+DISTRIBUTION = "pilothouse"  # what is built in comes with it
+FIRST_PART = "ingest"  # of the API's documentation: what most people come for
 TOKEN_NAME = "First steps"  # noqa: S105 - the name that people see, not a secret
 
 NAVIGATION = (
@@ -58,7 +61,8 @@ class SettingsView(ConsoleView):
     def plugins(self) -> str:
         """List the plugins with their state and what each adds."""
         found = [describe_plugin(plugin.name) for plugin in runtime().registry.plugins]
-        return self.render("ph/plugins.html", plugins=found, manage=self.may("core.plugins.manage"))
+        manage = self.may("core.plugins.manage")
+        return self.render("ph/plugins.html", plugins=found, added=added, own=DISTRIBUTION, manage=manage)
 
     @expose("/plugins/<name>", methods=("POST",))
     @needs("core.plugins.manage")
@@ -131,7 +135,7 @@ class DocsView(ConsoleView):
         """Show every operation with its parameters, schemas and an example."""
         document = current_document()
         groups = documented_groups(document)
-        wanted = request.args.get("tag", groups[0].tag if groups else "")
+        wanted = request.args.get("tag", FIRST_PART)
         shown = next((group for group in groups if group.tag == wanted), None)
         if shown is None:
             raise NotFound(f"The API has no part named {wanted}.")

@@ -44,7 +44,7 @@ class IngestAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def blueprint() -> ApiBlueprint:
     """Make the blueprint."""
-    bp = ApiBlueprint("ingest")
+    bp = ApiBlueprint("ingest", title="Sending signals")
     kinds: Any = functools.reduce(operator.or_, map(described, CORE_SIGNALS))
     report = msgspec.defstruct("Report", [("signals", list[kinds])])
     options: dict[str, Any] = {"transaction": False, "idempotent": True, "limit": MOST_BYTES, "documents": report}

@@ -14,7 +14,7 @@ from flask import Flask, Response
 
 from pilothouse.access import PUBLIC, Permission
 from pilothouse.signals import Deadline, Millis
-from pilothouse.web.api import Operation
+from pilothouse.web.api import ApiBlueprint, Operation
 
 _PATH_PART = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _PROBLEM_REF = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -65,6 +65,7 @@ def openapi_document(app: Flask, permissions: Mapping[str, Permission], server: 
         types, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
     )
     by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
+    titles = {part.tag: part.title for part in app.blueprints.values() if isinstance(part, ApiBlueprint)}
     paths: dict[str, Any] = {}
     for path, method, endpoint, operation in found:
         paths.setdefault(path, {})[method.lower()] = _describe(path, endpoint, operation, by_type, permissions)
@@ -72,6 +73,7 @@ def openapi_document(app: Flask, permissions: Mapping[str, Permission], server: 
         "openapi": "3.1.0",
         "info": {"title": "Pilothouse", "version": version, "description": "The operations console for AI workflows."},
         "servers": [{"url": server}],
+        "tags": [{"name": tag, "description": title} for tag, title in sorted(titles.items())],
         "paths": paths,
         "components": {
             "schemas": {**components, "Problem": _PROBLEM},
