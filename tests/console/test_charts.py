@@ -69,7 +69,7 @@ def test_an_open_bar_is_marked_and_a_zero_has_no_bar():
 
 @pytest.mark.parametrize(("fmt", "value", "label"), [
     ("money", 40e9, "$40"), ("percent", 0.04, "4\u00a0%"), ("percent", 0.004, "0.4\u00a0%"),
-    ("duration", 60_000, "1\u00a0m\u00a000\u00a0s"),
+    ("duration", 60_000, "1\u00a0m"), ("duration", 4_800_000, "1\u00a0h\u00a020\u00a0m"),
     ("count", 25_000, "25k"),
 ])
 def test_axes_carry_the_unit(fmt, value, label):

@@ -12,11 +12,17 @@ SCRIPT = Path(pilothouse.web.__path__[0]) / "static" / "console.js"
 
 
 @pytest.mark.parametrize(("ms", "text"), [
-    (0, "0 ms"), (464, "464 ms"), (999, "999 ms"), (1_999, "1.9 s"), (59_999, "59.9 s"), (67_000, "1 m 07 s"),
-    (3_599_999, "59 m 59 s"), (8_040_000, "2 h 14 m"), (90_000_000, "1 d 01 h"), (-5, "0 ms"),
+    (0, "0 ms"), (464, "464 ms"), (0.5, "1 ms"), (999, "999 ms"), (999.6, "1.0 s"), (1_949, "1.9 s"), (1_999, "2.0 s"),
+    (59_949, "59.9 s"), (59_950, "1 m 00 s"), (67_000, "1 m 07 s"), (3_599_499, "59 m 59 s"), (3_599_500, "1 h 00 m"),
+    (8_040_000, "2 h 14 m"), (86_369_999, "23 h 59 m"), (86_370_000, "1 d 00 h"), (90_000_000, "1 d 01 h"), (-5, "0 ms"),
 ])
-def test_durations_round_down_and_never_break(ms, text):
+def test_durations_are_rounded_to_what_is_shown_and_never_break(ms, text):
     assert formats.duration(ms) == text.replace(" ", "\u00a0")
+
+
+@pytest.mark.parametrize(("ms", "text"), [(0, "0 ms"), (40_000, "40 s"), (80_000, "1 m 20 s"), (57_600_000, "16 h"), (2_500, "2.5 s")])
+def test_an_axis_leaves_out_what_is_zero(ms, text):
+    assert formats.axis_duration(ms) == text.replace(" ", "\u00a0")
 
 
 @pytest.mark.parametrize(("age", "text"), [
@@ -43,7 +49,7 @@ def test_large_counts_are_short(number, text):
     assert formats.compact(number) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.0245, "2.5 %"), (0.0996, "10 %"), (0.15, "15 %"), (1, "100 %"), (0, "0.0 %")])
+@pytest.mark.parametrize(("share", "text"), [(0.0245, "2.5 %"), (0.0996, "10 %"), (0.15, "15 %"), (1, "100 %"), (11.55, "1,155 %"), (0, "0.0 %")])
 def test_shares_have_one_decimal_below_ten(share, text):
     assert formats.percent(share) == text.replace(" ", "\u00a0")
 
@@ -63,7 +69,7 @@ def test_initials_come_from_names_and_addresses():
 
 
 def test_the_script_prints_the_same_durations_as_the_server():
-    values = [0, 464, 1_999, 59_999, 67_000, 3_599_999, 8_040_000, 90_000_000]
+    values = [0, 464, 999.6, 1_949, 1_999, 59_949, 59_950, 67_000, 3_599_499, 3_599_500, 8_040_000, 86_370_000, 90_000_000]
     printed = run_in_script(f"{values}.map(duration).join('|')")
     assert printed == "|".join(formats.duration(value) for value in values)
 

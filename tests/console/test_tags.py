@@ -52,7 +52,7 @@ def test_what_runs_shows_a_time_that_ticks():
 
 
 @pytest.mark.parametrize(("now", "before", "good", "points", "shown"), [
-    (117.2, 100, "none", False, "17.2\u00a0%"), (0.0245, 0.0259, "down", True, "0.1\u00a0pts"),
+    (117.2, 100, "none", False, "17\u00a0%"), (109.4, 100, "none", False, "9.4\u00a0%"), (1_300, 100, "none", False, "1,200\u00a0%"), (0.0245, 0.0259, "down", True, "0.1\u00a0pts"),
     (5, None, "up", False, "no earlier data"), (5, 0, "up", False, "no earlier data"), (100, 100, "up", False, "unchanged"),
 ])
 def test_a_change_has_its_figure(now, before, good, points, shown):

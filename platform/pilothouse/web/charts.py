@@ -16,7 +16,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from pilothouse import clock
-from pilothouse.web.formats import FORMATS, NANO
+from pilothouse.web.formats import FORMATS, NANO, axis_duration
 
 WIDTH = 1000  # units of every viewBox; percent of them is what the browser shows
 HEIGHT = 200
@@ -140,6 +140,8 @@ def _axis_text(value: float, fmt: str) -> str:
     if fmt == "percent":
         share = round(value * 100, 6)
         return f"{share:.0f}\u00a0%" if share == int(share) else f"{share:.1f}\u00a0%"
+    if fmt == "duration":
+        return axis_duration(value)
     return FORMATS["compact" if fmt == "count" else fmt](value)
 
 

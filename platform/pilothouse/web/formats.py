@@ -5,6 +5,7 @@ Missing is an en dash. Units stand after a no-break space, so that a figure neve
 
 from __future__ import annotations
 
+import re
 from datetime import tzinfo
 
 from pilothouse import clock
@@ -12,24 +13,38 @@ from pilothouse import clock
 NBSP = "\u00a0"
 MISSING = "\u2013"
 NANO = 1_000_000_000  # nano-dollars in a dollar
+_ZEROS = re.compile(rf"\.0(?={NBSP})|{NBSP}00{NBSP}[smh]$")
 JUST_NOW = 5 * clock.SECOND  # younger than this reads "now": a figure that jumps each second tells nothing
 
 
 def duration(ms: float | None) -> str:
-    """Write milliseconds as `464 ms`, `1.9 s`, `1 m 07 s`, `2 h 14 m` or `3 d 04 h`; rounds down, as a clock does."""
+    """Write milliseconds as `464 ms`, `1.9 s`, `1 m 07 s`, `2 h 14 m` or `3 d 04 h`, rounded to what is shown."""
     if ms is None:
         return MISSING
-    whole = max(0, int(ms))
+    whole = _rounded(max(0.0, ms))
     if whole < clock.SECOND:
         return f"{whole}{NBSP}ms"
     if whole < clock.MINUTE:
-        tenths = whole // 100
-        return f"{tenths // 10}.{tenths % 10}{NBSP}s"
+        return f"{whole / clock.SECOND:.1f}{NBSP}s"
     if whole < clock.HOUR:
         return _pair(whole, clock.MINUTE, "m", clock.SECOND, "s")
     if whole < clock.DAY:
         return _pair(whole, clock.HOUR, "h", clock.MINUTE, "m")
     return _pair(whole, clock.DAY, "d", clock.HOUR, "h")
+
+
+def _rounded(ms: float) -> int:
+    """Round to the unit that is shown last, in steps, so that 59,960 ms reads `1 m 00 s` and not `60.0 s`."""
+    for below, unit in ((clock.SECOND, 1), (clock.MINUTE, 100), (clock.HOUR, clock.SECOND), (clock.DAY, clock.MINUTE)):
+        whole = int(ms / unit + 0.5) * unit
+        if whole < below:
+            return whole
+    return int(ms / clock.HOUR + 0.5) * clock.HOUR
+
+
+def axis_duration(ms: float) -> str:
+    """Write a round duration for an axis, without what is zero in it: `40 s`, `1 m 20 s`, `16 h`."""
+    return _ZEROS.sub("", duration(ms))
 
 
 def _pair(whole: int, big: int, big_name: str, small: int, small_name: str) -> str:
@@ -96,12 +111,12 @@ def money(nano: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Write a share of 0 to 1 as `2.5 %`, or `15 %` from ten on."""
+    """Write a share of 0 to 1 as `2.5 %`, or without decimals from ten on: `15 %`, `1,155 %`."""
     if share is None:
         return MISSING
     hundredth = share * 100
     # 9.96 would read 10.0
-    return f"{hundredth:.0f}{NBSP}%" if abs(hundredth) >= 9.95 else f"{hundredth:.1f}{NBSP}%"  # noqa: PLR2004
+    return f"{hundredth:,.0f}{NBSP}%" if abs(hundredth) >= 9.95 else f"{hundredth:.1f}{NBSP}%"  # noqa: PLR2004
 
 
 def size(octets: float | None) -> str:

@@ -120,7 +120,7 @@ def delta(
     size = abs(change) * 100
     matters = enough and size >= (0.5 if points else 5)
     tone = "" if good == "none" or not matters else " t-ok" if (change > 0) == (good == "up") else " t-bad"
-    text = f"{size:.1f}{formats.NBSP}{'pts' if points else '%'}"
+    text = f"{size:.1f}{formats.NBSP}pts" if points else formats.percent(size / 100)
     arrow = icon("low") if round(size, 1) == 0 else icon("arrow-up" if change > 0 else "arrow-down")
     said = "unchanged" if round(size, 1) == 0 else "up" if change > 0 else "down"
     return Markup('<span class="delta{}">{}<span class="vh">{} </span>{}</span>').format(tone, arrow, said, text)
@@ -140,6 +140,6 @@ def avatar(name: str) -> Markup:
     return Markup('<span class="avatar" aria-hidden="true">{}</span>').format(formats.initials(name))
 
 
-def kind_icon(kind: str) -> Markup:
-    """Return the icon of a step's kind."""
-    return icon(KINDS.get(kind, "dots"))
+def kind_icon(kind: str, tone: str = "") -> Markup:
+    """Return the icon of a step's kind, in the colour that its bar has while nothing is wrong."""
+    return icon(KINDS.get(kind, "dots"), tone)

@@ -14,9 +14,10 @@
 
   /* ---- figures: the same forms as web/formats.py ---- */
   const duration = ms => {
-    ms = Math.max(0, Math.floor(ms));
+    const unit = ms < S - .5 ? 1 : ms < M - 50 ? 100 : ms < H - S / 2 ? S : ms < D - M / 2 ? M : H;
+    ms = Math.max(0, Math.round(ms / unit) * unit);
     const pair = (a, an, b, bn) => Math.floor(ms / a) + NB + an + NB + two(ms % a / b) + NB + bn;
-    return ms < S ? ms + NB + "ms" : ms < M ? (Math.floor(ms / 100) / 10).toFixed(1) + NB + "s" : ms < H ? pair(M, "m", S, "s") : ms < D ? pair(H, "h", M, "m") : pair(D, "d", H, "h");
+    return ms < S ? ms + NB + "ms" : ms < M ? (ms / S).toFixed(1) + NB + "s" : ms < H ? pair(M, "m", S, "s") : ms < D ? pair(H, "h", M, "m") : pair(D, "d", H, "h");
   };
   const since = at => {
     const d = now() - at, n = Math.abs(d);
