@@ -14,6 +14,7 @@ from pilothouse.sdk import (
     FINAL,
     HOUR,
     MINUTE,
+    SECOND,
     Bucket,
     Conflict,
     ConsoleView,
@@ -200,20 +201,21 @@ def _range_name(query: ListQuery) -> str:
 
 def _histogram(period: Period, filters: Filters) -> list[Bucket]:
     size = next((size for size in SIZES if period.length / size <= BARS), SIZES[-1])
-    first = period.since - period.since % size
-    counts: dict[int, dict[str, int]] = {at: {} for at in range(first, period.until, size)}
-    for at, status, number in queries.counts_by_time(Period(first, period.until), filters):
-        bucket = counts.setdefault(at - at % size, {})
-        name = STACKED.get(status, "other")
-        bucket[name] = bucket.get(name, 0) + number
     zone = current_prefs().zone
-    return [_bucket(at, size, found, zone) for at, found in sorted(counts.items())]
+    offset = to_datetime(period.since).astimezone(zone).utcoffset()
+    shift = int(offset.total_seconds()) * SECOND if offset else 0  # so that a bar of a day begins at the reader's midnight
+    edges = range(period.since - (period.since + shift) % size, period.until + size, size)
+    return [_bucket(at, size, found, zone) for at, found in zip(edges, queries.counts_by_time(edges, filters), strict=False)]
 
 
-def _bucket(at: int, size: int, counts: Mapping[str, int], zone: Any) -> Bucket:
+def _bucket(at: int, size: int, by_status: Mapping[str, int], zone: Any) -> Bucket:
     moment = to_datetime(at).astimezone(zone)
+    counts: dict[str, int] = {}
+    for status, number in by_status.items():
+        name = STACKED.get(status, "other")
+        counts[name] = counts.get(name, 0) + number
     total, failed = sum(counts.values()), counts.get("failed", 0)
-    words = f"{moment:%b %d %H:%M}: {formats.count(total)} executions" + (f", {formats.count(failed)} failed" if failed else "")
+    words = f"{moment:%b %d %H:%M}: {_executions(total)}" + (f", {formats.count(failed)} failed" if failed else "")
     return Bucket(words, qs(range=None, since=at, until=at + size), counts)
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from flask import Flask
 
+from pilothouse.clock import now
 from pilothouse.contract.pages import StepFigures
 from pilothouse_executions.models import Step
 from pilothouse_executions.timeline import build
@@ -150,3 +151,12 @@ def test_attributes_of_any_size_are_shown(api, as_role, attributes):
     assert page.status_code == 200
     assert ("Attributes" in page.text) == (attributes is not None)
     assert len(page.text) < 200_000
+
+
+def test_a_day_s_strip_has_a_bar_for_each_quarter_of_an_hour_that_something_started_in(api, as_role):
+    quarter = 900_000
+    last = now() - now() % quarter - quarter
+    api.send(*({"type": "execution", "id": f"q{n}", "workflow": "intake", "status": "succeeded", "started_at": last - n * quarter}
+               for n in range(8)))  # fmt: skip
+    strip = as_role("viewer").get("/executions/?range=24h&workflow=intake").text.split('class="hist"')[1].split("</svg>")[0]
+    assert strip.count(": 1 execution</title>") == 8
