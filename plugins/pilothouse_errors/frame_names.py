@@ -23,6 +23,7 @@ _FOREIGN_MODULES = re.compile(
     r"|org\.(?:springframework|apache|hibernate|junit|eclipse|jboss|gradle)|io\.(?:netty|micrometer|grpc)|reactor|akka"
     r"|com\.google\.common|com\.fasterxml)\."
 )
+_PACKAGE = re.compile(r".*(?:^|/)(?:site-packages|dist-packages|node_modules)/((?:@[^/]+/)?[^/]+)")
 _ANONYMOUS = frozenset({"", "?", "<anonymous>", "anonymous", "<unknown>"})
 _BUILD = re.compile(
     r"0x[0-9a-fA-F]+"  # addresses
@@ -39,6 +40,12 @@ _NOISE = re.compile(r"^(?:async |Object\.|Module\.|Function\.)+|(?<=\S) \[as [^\
 def frame_name(frame: Frame) -> str:
     """Return `module:function` of a frame, `directory/file:function` where it names no module; never a line number."""
     return _name(frame.module, frame.file, frame.function)
+
+
+def package_of(frame: Frame) -> str:
+    """Return the package that a frame of somebody else's code belongs to; empty where neither path nor module tells."""
+    found = _PACKAGE.search(frame.file.replace("\\", "/"))
+    return found[1].removesuffix(".py") if found else frame.module.partition(".")[0]
 
 
 def is_in_app(frame: Frame) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, tuple_
 
@@ -120,15 +121,19 @@ def shares(group_id: str) -> Shares:
     return Shares(len(rows), *(counter.most_common(MOST_VALUES) for counter in spread))
 
 
-def executions(group_id: str) -> list[tuple[str, int]]:
-    """Return the executions of the newest 1,000 errors of a group, each with the moment (ms), newest first."""
-    statement = select(ErrorRecord.execution_id, ErrorRecord.created_at)
+def executions(group_id: str) -> list[Any]:
+    """Return the executions of the newest 1,000 errors of a group, newest first, each as the newest of its errors tells it.
+
+    A row is execution_id, created_at (ms), release, environment and user.
+    """
+    told = (ErrorRecord.execution_id, ErrorRecord.created_at, ErrorRecord.release, ErrorRecord.environment, ErrorRecord.user)
+    statement = select(*told)
     statement = statement.where(ErrorRecord.group_id == group_id, ErrorRecord.execution_id.is_not(None))
     statement = statement.order_by(ErrorRecord.created_at.desc(), ErrorRecord.seq.desc()).limit(SAMPLE)
-    newest: dict[str, int] = {}
-    for execution_id, at in db.session().execute(statement):
-        newest.setdefault(str(execution_id), at)
-    return list(newest.items())
+    newest: dict[str | None, Any] = {}
+    for row in db.session().execute(statement):
+        newest.setdefault(row.execution_id, row)
+    return list(newest.values())
 
 
 def activity(group_id: str) -> list[ErrorGroupActivity]:

@@ -73,8 +73,8 @@ def _by_rule(signal: Any) -> Grouping:
         message = normalise(signal.message)
         return _make(("message", kind, message), f"by type and message, without what varies in it: {message or '(empty)'}")
     number = "1 frame" if len(names) == 1 else f"{len(names)} frames"
-    whose = "of your own code" if own else "none of them in your own code"
-    return _make(("frames", kind, *names), f"by type and {number}, {whose}, the innermost {names[-1]}")
+    whose = " of your own code" if own else ", none of them in your own code"
+    return _make(("frames", kind, *names), f"by type and {number}{whose}; the innermost is {names[-1]}")
 
 
 def _names(signal: Any) -> tuple[tuple[str, ...], bool]:

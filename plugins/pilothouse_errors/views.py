@@ -13,7 +13,6 @@ from pilothouse.sdk import (
     DAY,
     DEFAULT_LIMIT,
     ConsoleView,
-    Frame,
     Invalid,
     Undo,
     active_members,
@@ -30,12 +29,10 @@ from pilothouse.sdk import (
     unit_of_work,
     write_cursor,
 )
-from pilothouse_errors import api, circumstances, group_queries, queries, service
+from pilothouse_errors import api, circumstances, group_queries, queries, service, stack_showing
 from pilothouse_errors.api import GroupQuery
-from pilothouse_errors.frame_names import is_in_app
 from pilothouse_errors.holding import NEXT_VERSION, THIS_VERSION, TIME, Hold, choose, newest_releases
 from pilothouse_errors.severity import RANKS
-from pilothouse_errors.stack_parsing import parse
 from pilothouse_errors.tallying import IGNORED, OPEN, RESOLVED
 
 EVERY_S = 15  # seconds; errors move slower than executions
@@ -93,12 +90,13 @@ class ErrorsView(ConsoleView):
         shown = queries.neighbours(group_id, chosen) if chosen and not wanted else near
         met = group_queries.executions(group_id)
         return {
-            "group": group, "error": error, "near": shown, "frames": _frames(error) if error else [],
+            "group": group, "error": error, "near": shown, "frames": stack_showing.frames_of(error) if error else [],
+            "trace": stack_showing.text_of(error) if error else "",
             "around": circumstances.read(_decoded(error.attributes or "{}"), error.created_at) if error else None,
             "trend": _trend(group_id), "shares": _share_rows(group), "activity": group_queries.activity(group_id),
             "executions": met[:LISTED], "wasted": _wasted(met), "members": active_members(), "names": _names([group]),
             "severities": tuple(RANKS), "may_manage": self.may(api.MANAGE), "revision": revision(group),
-            "detail_of": _detail_of, "stack_of": _shown, "is_new": now() - group.first_seen_at < NEW,
+            "detail_of": _detail_of, "stack_of": stack_showing.shown, "is_new": now() - group.first_seen_at < NEW,
             "newest_release": next(iter(newest_releases(1)), None), "hold_words": hold_words,
         }  # fmt: skip
 
@@ -229,12 +227,12 @@ def _trend(group_id: str) -> list[int]:
     return group_queries.trends([group_id], now())[group_id]
 
 
-def _wasted(met: Sequence[tuple[str, int]]) -> int | None:
+def _wasted(met: Sequence[Any]) -> int | None:
     """Return what those of the executions that failed had spent, in nano-dollars; None where nobody knows of any spend.
 
     Whoever counts spend answers the slot "errors.wasted", whose subject is the executions' ids with spaces between.
     """
-    answers = panel_answers("errors.wasted", " ".join(execution_id for execution_id, _ in met), int) if met else []
+    answers = panel_answers("errors.wasted", " ".join(run.execution_id for run in met), int) if met else []
     return sum(answers) if answers else None
 
 
@@ -256,35 +254,6 @@ def _share_rows(group: Any) -> list[tuple[str, list[tuple[str, float, str, str |
 def _having(title: str, value: str) -> str | None:
     """Return the list of the groups that a version had."""
     return url_for(".index", release=value, status="all") if title == "Release" else None
-
-
-def _frames(error: Any) -> list[dict[str, Any]]:
-    """Return an error's frames."""
-    sent = msgspec.json.decode(error.frames, type=list[Frame]) if error.frames is not None else None
-    return _shown(sent if sent is not None else parse(error.stack_trace) if error.stack_trace else [])
-
-
-def _shown(frames: Sequence[Frame]) -> list[dict[str, Any]]:
-    """Return frames as the page shows them, the most recent call first; the first one of the program's own is open."""
-    shown = [_frame(frame) for frame in reversed(frames)]
-    opened = next((frame for frame in shown if frame["in_app"]), shown[0] if shown else None)
-    if opened is not None:
-        opened["open"] = True
-    return shown
-
-
-def _frame(frame: Frame) -> dict[str, Any]:
-    before = list(frame.pre_context)
-    line = frame.line or len(before) + 1
-    source = [(line - len(before) + place, text, False) for place, text in enumerate(before)]
-    if frame.context_line is not None:
-        source.append((line, frame.context_line, True))
-        source += [(line + 1 + place, text, False) for place, text in enumerate(frame.post_context)]
-    vars_ = (frame.vars or {}).items()
-    return {
-        "file": frame.file or frame.module or "?", "line": frame.line, "function": frame.function, "source": source,
-        "in_app": is_in_app(frame), "open": False, "vars": [(name, circumstances.plain(value)) for name, value in vars_],
-    }  # fmt: skip
 
 
 def _decoded(text: str) -> Any:

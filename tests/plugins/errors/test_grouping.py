@@ -41,7 +41,7 @@ def test_the_same_fault_with_other_numbers_in_its_message_is_one_group():
 
 def test_the_reason_names_the_rule_and_the_innermost_frame():
     reason = group(error(**RECORDED["same_error_many"][0])).reason
-    assert reason == "by type and 2 frames, of your own code, the innermost sentry_python:reserve"
+    assert reason == "by type and 2 frames of your own code; the innermost is sentry_python:reserve"
 
 
 def test_recorded_faults_of_a_web_application_form_one_group_each():

@@ -92,6 +92,26 @@ def test_a_group_shows_frames_story_and_the_other_events(groups, as_role):
     assert "2026.0" in older
 
 
+def test_a_group_lists_the_executions_that_met_it_with_where_they_ran(groups, as_role):
+    page = shown(as_role("viewer"), f"/errors/{groups['ZeroDivisionError']}")
+    row = page.split("Latest executions with this error")[1].split("</tbody>")[0]
+    assert "/executions/run-1" in row
+    assert "2026.2" in row
+    assert "production" in row
+
+
+def test_a_long_run_of_others_frames_is_folded_and_the_whole_can_be_copied(api, as_role):
+    foreign = [{"file": f"/venv/lib/python3.12/site-packages/celery/app/trace{n}.py", "function": f"call_{n}", "line": n + 1} for n in range(5)]
+    frames = [*foreign, {"file": "/srv/jobs/report.py", "function": "write", "line": 7}, *foreign[:3]]
+    api.send({"type": "error", "id": "deep", "error_type": "OSError", "message": "disk is full", "frames": frames})
+    [group] = api.get("/api/errors/groups").json["data"]
+    page = shown(as_role("viewer"), f"/errors/{group['id']}")
+    assert page.count("5 frames in <b>celery</b>") == 1
+    assert page.count("<b>call_0</b>") == 2  # within the fold, and alone beside it
+    copied = next(part for part in re.findall('data-copy="([^"]*)"', page) if "report.py" in part)
+    assert copied.endswith("OSError: disk is full")
+
+
 def test_what_was_sent_without_a_trace_says_so(groups, as_role):
     assert "No stack trace was sent" in shown(as_role("viewer"), f"/errors/{groups['KeyError']}")
 

@@ -213,7 +213,7 @@ def test_shares_and_executions_of_a_group(api):
     assert (found.sampled, found.environment) == (3, [("prod", 1)])
     assert group_queries.releases(key) == [("1.0", 2), ("2.0", 1)]
     assert found.user == [("ada", 2), ("bob", 1)]
-    assert [run for run, _ in group_queries.executions(key)] == ["r2", "r1"]
+    assert [run.execution_id for run in group_queries.executions(key)] == ["r2", "r1"]
     assert (group_queries.shares("gone").environment, group_queries.releases("gone")) == ([], [])
 
 
