@@ -55,7 +55,7 @@ def _span(steps: Sequence[Step], started_at: int | None, finished_at: int | None
 def _ticks(length: int) -> list[tuple[float, str]]:
     """Return labels and where they stand in percent; durations are whole milliseconds, so a shorter axis has fewer."""
     marks = min(TICKS, length)
-    return [(round(100 * mark / marks, 2), formats.duration(length * mark / marks)) for mark in range(marks)]
+    return [(round(100 * mark / marks, 2), formats.axis_duration(length * mark / marks)) for mark in range(marks)]
 
 
 def _tree(steps: Sequence[Step]) -> list[tuple[list[Step], int]]:
@@ -122,6 +122,7 @@ def _row(group: Sequence[Step], depth: int, start: int, length: int, over_at: in
         "rev": f"{status}{'' if ticks else ended}{len(group)}",
         "name": name,
         "kind": step.kind,
+        "kind_tone": KIND_TONES.get(step.kind, "c5"),
         "depth": depth,
         "status": status,
         "lane": Lane((begun - start) / length * 100, (ended - begun) / length * 100, _tone(step.kind, status)),
