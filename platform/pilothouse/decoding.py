@@ -15,7 +15,7 @@ import msgspec
 
 from pilothouse import clock
 from pilothouse.errors import FieldError, Malformed, TooLarge
-from pilothouse.ingest import Outcome, Rejection
+from pilothouse.outcomes import Outcome, Rejection
 from pilothouse.scrubbing import clean_signal, needs_cleaning
 from pilothouse.signals import (
     CORE_SIGNALS,

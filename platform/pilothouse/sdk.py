@@ -70,12 +70,12 @@ from pilothouse.identity.users import (
     normalise_email,
     remove_user,
 )
-from pilothouse.ingest import Outcome, Rejection
 from pilothouse.measure_reads import Ask, read_all, read_totals
 from pilothouse.measure_reads import read as read_measure
 from pilothouse.measure_sums import OTHER, QUARTER, Resolution, Sum, Values, percentile
 from pilothouse.measures import Deltas, declared
 from pilothouse.money import NANO, parse_usd, to_usd
+from pilothouse.outcomes import Outcome, Rejection
 from pilothouse.outgoing import NotReached, UrlNotAllowed, check_target
 from pilothouse.outgoing_pool import CutOff, OutgoingAnswer, OutgoingPool, TimedOut
 from pilothouse.plugins.guard import PluginFailed

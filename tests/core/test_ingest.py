@@ -16,8 +16,9 @@ from pilothouse.contract.events import Reaction
 from pilothouse.contract.recording import Enricher, Measure, Recorded, Recorder, Source
 from pilothouse.db import db, unit_of_work
 from pilothouse.errors import StorageFull, StoreAway
-from pilothouse.ingest import MOST_SPLITS, Outcome
+from pilothouse.ingest_recording import MOST_SPLITS
 from pilothouse.measure_reads import read_totals
+from pilothouse.outcomes import Outcome
 from pilothouse.plugins.switches import switch
 from pilothouse.runtime import runtime
 from pilothouse.signals import Event, Signal

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from tests.bench import large
 
+from pilothouse.contract.recording import Source
 from pilothouse.db import db
-from pilothouse.ingest import Source
 from pilothouse.measure_rollups import compact
 from pilothouse.measure_sums import ROLLED, Sum
 from pilothouse.measures import lag

@@ -14,7 +14,7 @@ from pilothouse.contract.recording import Source
 from pilothouse.decoding import MOST_BYTES, MOST_SIGNALS, Item, SignalReader
 from pilothouse.errors import UnsupportedMedia
 from pilothouse.identity.principal import require
-from pilothouse.ingest import Outcome
+from pilothouse.outcomes import Outcome
 from pilothouse.runtime import runtime
 from pilothouse.signals import CORE_SIGNALS
 from pilothouse.web.api import ApiBlueprint

@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from pilothouse.contract.recording import Source
 from pilothouse.db import db
-from pilothouse.ingest import Outcome
 from pilothouse.measure_reads import read_totals
+from pilothouse.outcomes import Outcome
 from pilothouse.runtime import runtime
 
 NOON = 1_700_135_000_000  # 2023-11-16, in the middle of a minute

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pilothouse.clock import DAY, now, to_millis
-from pilothouse.ingest import Source
+from pilothouse.contract.recording import Source
 from pilothouse.measure_rollups import compact
 from pilothouse.runtime import runtime
 from pilothouse.signals import TokenUsage
