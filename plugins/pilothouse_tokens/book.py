@@ -27,8 +27,17 @@ PROVIDERS = {
     "azure.ai.inference": "azure", "gcp.gen_ai": "google", "grok": "x-ai", "togetherai": "together", "x_ai": "x-ai",
 }  # fmt: skip
 # Names of providers that the library does not know, out of OpenTelemetry's list and of LiteLLM's.
-LOCAL = frozenset({"llama.cpp", "llamacpp", "lm_studio", "lmstudio", "local", "localai", "ollama", "self-hosted", "vllm"})
+LOCAL = frozenset({
+    "hosted_vllm", "llama.cpp", "llamacpp", "llamafile", "lm_studio", "lmstudio", "local", "localai", "ollama", "ollama_chat",
+    "self-hosted", "vllm",
+})  # fmt: skip
 # Own machines: whoever sells a model of the same name says nothing about their cost.
+PREFIXES = {
+    "azure_ai": "azure", "bedrock": "aws", "cohere_chat": "cohere", "fireworks_ai": "fireworks", "gemini": "google",
+    "moonshot": "moonshotai", "together_ai": "together", "vertex_ai": "google", "voyage": "voyageai", "xai": "x-ai",
+}  # fmt: skip
+# What LiteLLM, and what is built on it, put before a model's name to say whose it is, where that is not the seller's id.
+RESOURCE = "models/"  # what Google's names of resources have before the model's: publishers/google/models/gemini-2.5-flash
 MAKERS = ("openai", "anthropic", "google", "mistral", "cohere", "deepseek", "x-ai", "voyageai")
 # Where a model without a provider is looked up by its exact name: the library finds no provider for embeddings.
 HALF_BATCH = frozenset({"anthropic", "aws", "azure", "google", "groq", "mistral", "openai"})
@@ -117,8 +126,31 @@ def _snapshot(file: str, _version: int) -> data_snapshot.DataSnapshot:
 
 @lru_cache(maxsize=KEPT)
 def _find(provider: str | None, model: str, file: str, version: int) -> _Found | None:
-    """Look a model up at its provider; where that is none that sells models, by the model's name alone."""
+    """Look a model up as it is named; where nobody sells that, without what stands before its name."""
     snapshot = _snapshot(file, version)
+    found = _find_named(provider, model, snapshot)
+    if found is None and provider not in LOCAL:
+        shorter = (_find_named(*names, snapshot) for names in _shorter(provider, model, snapshot))
+        found = next((one for one in shorter if one is not None), None)
+    return found
+
+
+def _shorter(provider: str | None, model: str, snapshot: data_snapshot.DataSnapshot) -> list[tuple[str | None, str]]:
+    """Return the provider and model that a name in parts may stand for (`openai/gpt-4o-mini`), the best guess first.
+
+    The provider that was told counts before the one in the name: who resells keeps the maker's names.
+    """
+    before, _, rest = model.partition("/")
+    if RESOURCE in model:
+        return [(provider, model.rpartition(RESOURCE)[2])]
+    seller = PREFIXES.get(before, before)
+    if before in LOCAL or not rest or all(known.id != seller for known in snapshot.providers):
+        return []
+    return [*([(provider, rest)] if provider else []), (seller, rest)]
+
+
+def _find_named(provider: str | None, model: str, snapshot: data_snapshot.DataSnapshot) -> _Found | None:
+    """Look a model up at its provider; where that is none that sells models, by the model's name alone."""
     for name in ([PROVIDERS.get(provider, provider)] if provider else []) + ([None] if provider not in LOCAL else []):
         try:
             return _found(*snapshot.find_provider_model(model, None, name, None))

@@ -97,10 +97,25 @@ def test_names_of_providers_as_clients_send_them_are_understood(provider):
 
 @pytest.mark.parametrize(("model", "provider"), [
     ("nobody-knows", None), ("nobody-knows", "openai"), ("gpt-4o", "anthropic"), ("gpt-oss-120b", "ollama"),
-    ("llama3:8b", "vllm"),
+    ("llama3:8b", "vllm"), ("ollama/gpt-oss-120b", None), ("hosted_vllm/gpt-4o", "openai"), ("acme/gpt-4o", "openai"),
+    ("openai/" * 2_000 + "gpt-4o", "openai"), ("openai/", None), ("/gpt-4o", "openai"), ("models/", None),
 ])  # fmt: skip
 def test_unknown_is_unknown(model, provider):
     assert book.find_price(model, NOW, provider=provider) is None
+
+
+@pytest.mark.parametrize(("model", "provider", "seller", "known_as"), [
+    ("openai/gpt-4o-mini", None, "openai", "gpt-4o-mini"), ("openai/gpt-4o-mini", "openai", "openai", "gpt-4o-mini"),
+    ("openai/gpt-4o-mini", "azure", "azure", "gpt-4o-mini"), ("anthropic/claude-haiku-4-5", "crewai", "anthropic", "claude-haiku-4-5"),
+    ("openai/gpt-4o-mini", "openrouter", "openrouter", "openai/gpt-4o-mini"),
+    ("openrouter/openai/gpt-4o-mini", None, "openrouter", "openai/gpt-4o-mini"),
+    ("gemini/gemini-2.5-flash", None, "google", "gemini-2.5-flash"), ("models/gemini-2.5-flash", None, "google", "gemini-2.5-flash"),
+    ("projects/p/locations/l/publishers/google/models/gemini-2.5-flash", "vertex_ai", "google", "gemini-2.5-flash"),
+    ("groq/llama-3.3-70b-versatile", "openai", "groq", "llama-3.3-70b-versatile"),
+])  # fmt: skip
+def test_a_name_may_say_whose_the_model_is(model, provider, seller, known_as):
+    found = book.find_price(model, NOW, provider=provider)
+    assert (found.provider, found.model) == (seller, known_as)
 
 
 def test_embeddings_are_found_without_a_provider():
