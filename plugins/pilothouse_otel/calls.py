@@ -1,14 +1,16 @@
 """Model calls of one trace become token usage: each call once, sums marked as provisional.
 
 What the same provider call looks like in two spans is told by the response id (the recorder's business), by one being above
-the other, or by the same model and enclosed time. The last counts only for spans that report no usage, from two different
-instrumentations: two calls of one model at the same time are nothing unusual.
+the other, or by the same model and tokens and enclosed time. The last counts only for spans of two different
+instrumentations of which one at most knows the id: two calls of one model at the same time are nothing unusual.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from pilothouse.sdk import StepKind, TokenUsage
 from pilothouse_otel.context import Context, agent_of
@@ -101,24 +103,41 @@ def _silent_calls(spans: Mapping[str, Span], kinds: Kinds, reported: Mapping[str
 
 
 def without_twins(usages: Iterable[tuple[Span, TokenUsage]]) -> list[tuple[Span, TokenUsage]]:
-    """Leave out silent calls that another instrumentation reports too, in a span around them in another trace."""
-    kept = []
-    open_calls: dict[str, list[Span]] = {}
-    for span, usage in sorted(usages, key=lambda pair: (pair[0].start or 0, -(pair[0].end or 0))):
-        if usage.usage_source != NOT_REPORTED or usage.response_id is not None:
-            kept.append((span, usage))
+    """Leave out calls that another instrumentation reports too: of one model, with the same tokens, in a span within its span.
+
+    Of such a pair the one that knows the response's id stays, since other doors may know it too, else the outer one.
+    """
+    pairs = list(usages)
+    if len({span.scope for span, _ in pairs}) <= 1:
+        return pairs
+    kept = {}
+    open_calls: dict[tuple[str, int, int], list[_Call]] = {}
+    for span, usage in sorted(pairs, key=lambda pair: (pair[0].start or 0, -(pair[0].end or 0))):
+        kept[usage.id] = (span, usage)
+        if usage.provisional:
             continue
-        around = open_calls.setdefault(usage.request_model or usage.model, [])
-        around[:] = [other for other in around if (other.end or 0) >= (span.start or 0)][-OPEN_CALLS:]
+        around = open_calls.setdefault((usage.request_model or usage.model, usage.prompt_tokens, usage.completion_tokens), [])
+        around[:] = [call for call in around if (call.outer.end or 0) >= (span.start or 0)][-OPEN_CALLS:]
         # of calls at the same time, the one that ends next: a later end may belong to a later call
-        twin = min((other for other in around if _encloses(other, span)), key=lambda other: other.end or 0, default=None)
-        if twin is None:
-            around.append(span)
-            kept.append((span, usage))
-        else:
-            around.remove(twin)
-    return kept
+        call = min((one for one in around if one.is_told_by(span, usage)), key=lambda one: one.outer.end or 0, default=None)
+        if call is None:
+            around.append(_Call(outer=span, usage=usage, scopes={span.scope}))
+            continue
+        call.scopes.add(span.scope)
+        del kept[usage.id if usage.response_id is None else call.usage.id]
+        if usage.response_id is not None:
+            call.usage = usage
+    return list(kept.values())
 
 
-def _encloses(outer: Span, inner: Span) -> bool:
-    return outer.scope != inner.scope and (outer.end or 0) >= (inner.end or 0)
+class _Call(msgspec.Struct):
+    """A call as its outermost span tells it, the usage that stays, and the instrumentations that told of it."""
+
+    outer: Span
+    usage: TokenUsage
+    scopes: set[str]
+
+    def is_told_by(self, span: Span, usage: TokenUsage) -> bool:
+        """Say whether a span that began later tells of this call."""
+        ids_tell = self.usage.response_id is not None and usage.response_id is not None  # of one or of two: the recorder's
+        return span.scope not in self.scopes and (self.outer.end or 0) >= (span.end or 0) and not ids_tell

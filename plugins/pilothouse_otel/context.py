@@ -59,9 +59,12 @@ def workflow_of_root(span: Span) -> str:
 
 def agent_of(span: Span, kind: StepKind) -> str | None:
     """Return the agent that a span stands for, or that it says it belongs to."""
-    if kind == "agent":
-        return first_text(span.attributes, _AGENT) or first_text({"name": span.name}, ("name",))
-    return first_text(span.attributes, ("gen_ai.agent.name",))
+    return named_agent(span, kind) or (first_text({"name": span.name}, ("name",)) if kind == "agent" else None)
+
+
+def named_agent(span: Span, kind: StepKind) -> str | None:
+    """Return the agent that a span names."""
+    return first_text(span.attributes, _AGENT if kind == "agent" else ("gen_ai.agent.name",))
 
 
 def user_of(attributes: Attributes) -> str | None:
@@ -82,7 +85,8 @@ def trigger_of(span: Span) -> str | None:
 def context_of(spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> Context:
     """Return what the spans of one trace, as far as they are in one request, say of it together.
 
-    `kinds` has the spans that are of an AI dialect. Where several name one thing the one nearest to the root counts.
+    `kinds` has the spans that are of an AI dialect. Where several name one thing the one nearest to the root counts; a span
+    that stands for an agent without naming it, as that of a crew does, only where none is named.
     """
     downwards = sorted(spans.values(), key=lambda span: (span.parent_id in spans, span.start or 0))
     root = downwards[0]
@@ -93,7 +97,7 @@ def context_of(spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> Cont
     agents = [span for span in ai if kinds[span.span_id] == "agent"] or ai
     return Context(
         workflow=next((named for span in ai if (named := named_workflow(span)) is not None), None),
-        agent=next((agent for span in agents if (agent := agent_of(span, kinds[span.span_id])) is not None), None),
+        agent=next((agent for of in (named_agent, agent_of) for one in agents if (agent := of(one, kinds[one.span_id]))), None),
         user=user_of(said),
         session=session_of(said),
         environment=first_text(said, ENVIRONMENT) or first_text(root.resource, ENVIRONMENT),

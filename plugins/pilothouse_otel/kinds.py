@@ -33,6 +33,8 @@ _KINDS = (
 # own spans of count_tokens do, is no such call
 _MODEL_MARKS = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.type")
 _NO_MARKS = (OPERATION, "http.route")
+# LlamaIndex has spans of the kind LLM, too, for putting together what will be sent: that comes out of them, and no answer
+_TO_SEND, _ANSWERED = '{"messages": [', ("llm.output_messages.", "llm.token_count.", "llm.finish_reason")
 
 FAMILIES = (
     "gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.", "ai.", "logfire.", "input.", "output.", "embedding.",
@@ -46,12 +48,18 @@ def kind_of(span: Span) -> StepKind:
     for name, kinds in _KINDS:
         value = attributes.get(name)
         if value is not None and (kind := kinds.get(str(value))) is not None:
-            return kind
+            return "task" if kind == "llm" and name == OPENINFERENCE_KIND and _prepares(attributes) else kind
     if VERCEL_OPERATION in attributes:
         return _vercel(str(attributes[VERCEL_OPERATION]))
     if not any(name in attributes for name in _NO_MARKS) and any(mark in attributes for mark in _MODEL_MARKS):
         return "llm"
     return "other"
+
+
+def _prepares(attributes: Attributes) -> bool:
+    """Say whether a span of OpenInference's only prepares a call."""
+    made = attributes.get("output.value")
+    return isinstance(made, str) and made.startswith(_TO_SEND) and not any(name.startswith(_ANSWERED) for name in attributes)
 
 
 def _vercel(operation: str) -> StepKind:

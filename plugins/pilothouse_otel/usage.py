@@ -284,14 +284,24 @@ def tier_of(attributes: Attributes, fields: Fields) -> str | None:
 
 
 def response_of(attributes: Attributes, fields: Fields) -> str | None:
-    """Return the provider's id of the answer; OpenInference has it inside of the answer only, LangChain's one level deeper."""
+    """Return the provider's id of the answer; OpenInference has it inside of the answer only, LangChain's deeper in there."""
     found = first_text(attributes, fields.response)
     body = attributes.get("output.value")
     if found is None and isinstance(body, str) and body.startswith("{") and "openinference.span.kind" in attributes:
         answer = _object(body)
-        ids = (_object(part).get("id") for part in (answer, answer.get("llm_output")))
+        ids = (_object(part).get("id") for part in (answer, answer.get("llm_output"), _metadata_of_langchain(answer)))
         found = next((first_text({"id": one}, ("id",)) for one in ids if isinstance(one, str)), None)
     return found
+
+
+def _metadata_of_langchain(answer: Mapping[str, Any]) -> Any:
+    """Return what the provider said beside the only message of an answer; the Responses API's id stands there alone."""
+    inner: Any = answer.get("generations")
+    while isinstance(inner, list) and len(inner) == 1:
+        inner = inner[0]
+    for name in ("message", "kwargs", "response_metadata"):
+        inner = _object(inner).get(name)
+    return inner
 
 
 def _pick(attributes: Attributes, names: Sequence[str], sources: Mapping[str, str]) -> tuple[int | None, str]:

@@ -44,6 +44,28 @@ def test_a_trace_becomes_an_execution_with_a_tree_of_steps(door, trace):
     )  # fmt: skip
 
 
+def test_an_agent_with_a_name_counts_before_one_without(door, trace):
+    """CrewAI's crew is an agent without a name, whose span is `crewai.workflow`."""
+    crew = {"gen_ai.operation.name": "invoke_agent", "gen_ai.provider.name": "crewai"}
+    door.export(span("crewai.workflow", trace, attributes=crew))
+    assert door.execution(trace)["agent"] == "crewai.workflow"
+    other = trace_id()
+    door.export(span("crewai.workflow", other, attributes=crew), span("a", other, parent="crewai.workflow", attributes=AGENT))
+    assert door.execution(other)["agent"] == "triage"
+
+
+def test_what_puts_a_call_together_is_no_call(door, trace):
+    """LlamaIndex has spans of the kind LLM for it."""
+    told = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o-mini"}
+    made = {"output.value": '{"messages": ["user: hi"], "tools": []}'}
+    door.export(
+        span("prepare", trace, attributes=told | made), span("stream", trace, attributes=told | {"output.value": "hello"}),
+        span("other", trace, attributes=told | made | {"llm.finish_reason": "stop"}),
+    )  # fmt: skip
+    assert {name: step["kind"] for name, step in door.steps(trace).items()} == {"prepare": "task", "stream": "llm", "other": "llm"}
+    assert door.tokens(trace)[0] == 2
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::4])
 def test_each_span_may_come_by_itself_in_any_order(door, trace, order):
     spans = tree(trace)

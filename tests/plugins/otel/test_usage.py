@@ -126,7 +126,10 @@ def test_providers_are_told_in_one_way(told, expected):
 
 @pytest.mark.parametrize(("body", "expected"), [
     ('{"id": "chatcmpl-1"}', "chatcmpl-1"), ('{"id": 7}', None), ("{broken", None), ("text", None), ("[]", None),
-    ('{"generations": [], "llm_output": {"id": "msg_1"}}', "msg_1"), ('{"llm_output": "{"}', None), ('{"llm_output": null}', None),
+    ('{"generations": [], "llm_output": {"id": "msg_1"}}', "msg_1"),
+    ('{"generations": [[{"message": {"kwargs": {"response_metadata": {"id": "resp_1"}}}}]], "llm_output": null}', "resp_1"),
+    ('{"generations": [[{}, {}]], "llm_output": null}', None), ('{"generations": [[{"message": "x"}]]}', None),
+    ('{"llm_output": "{"}', None), ('{"llm_output": null}', None),
 ])  # fmt: skip
 def test_openinference_has_the_response_id_inside_of_the_answer(body, expected):
     told = {"openinference.span.kind": "LLM", "output.value": body}
@@ -206,6 +209,30 @@ def test_silent_calls_at_the_same_time_find_each_its_own_twin(door):
     told = {"resourceSpans": request_of(outer)["resourceSpans"] + request_of(inner, scope="sdk")["resourceSpans"]}
     assert door.api.post("/v1/traces", json=told).json == {}
     assert sum(door.tokens(one["traceId"])[0] for one in (*outer, *inner)) == 2
+
+
+@pytest.mark.parametrize(("outer", "inner", "calls"), [
+    ({}, {"gen_ai.response.id": "resp-1"}, 1), ({"gen_ai.response.id": "resp-1"}, {}, 1), ({}, {}, 1),
+    ({"gen_ai.response.id": "resp-1"}, {"gen_ai.response.id": "resp-2"}, 2), ({}, {"gen_ai.usage.output_tokens": 11}, 2),
+    ({}, {"gen_ai.request.model": "gpt-4o-mini"}, 2),
+])  # fmt: skip
+def test_the_same_tokens_inside_of_another_scope_s_call_are_the_same_call(door, trace, outer, inner, calls):
+    """LangChain's instrumentations know no id of a Responses call, OpenAI's beside them does."""
+    around = request_of([span("outer", trace, took=20, attributes=llm(**outer))])
+    within = request_of([span("inner", trace, start=5, attributes=llm(**inner))], scope="sdk")
+    door.api.post("/v1/traces", json={"resourceSpans": around["resourceSpans"] + within["resourceSpans"]})
+    assert door.tokens(trace)[0] == calls
+
+
+def test_of_three_instrumentations_of_one_call_the_one_that_knows_its_id_counts(door):
+    traces = [trace_id() for _ in range(3)]
+    told = [{}, {}, {"gen_ai.response.id": "resp-1"}]
+    parts = [
+        request_of([span("call", trace, start=n, took=20 - 2 * n, attributes=llm(**told[n]))], scope=f"scope-{n}")
+        for n, trace in enumerate(traces)
+    ]
+    door.api.post("/v1/traces", json={"resourceSpans": [one for part in parts for one in part["resourceSpans"]]})
+    assert [door.tokens(trace)[0] for trace in traces] == [0, 0, 1]
 
 
 def test_a_sum_of_no_tokens_is_no_call(door, trace):
