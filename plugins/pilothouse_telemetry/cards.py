@@ -5,11 +5,11 @@ The measures named here are those that are always there; where a plugin is missi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from pilothouse.sdk import Chart, Series, Sum, Values, declared, formats
+from pilothouse.sdk import Chart, Series, Sum, Values, declared, formats, to_rfc3339, to_usd
 from pilothouse_telemetry.counting import COUNT
 from pilothouse_telemetry.queries import ENDED, FAILURES, share
 from pilothouse_telemetry.scope import Answer, Reading, Scope, with_query
@@ -39,11 +39,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A chart with a sentence and the query string of its CSV."""
+    """A chart with a sentence."""
 
     chart: Chart
     summary: str
-    csv: Sequence[tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        """What addresses call it, such as `failure-rate`."""
+        return self.chart.title.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,18 @@ def dashboard(reading: Reading, scope: Scope, marks: Sequence[tuple[int, str]], 
     return Dashboard(figures, cards, runs.total if runs is not None else None)
 
 
+def csv_lines(chart: Chart) -> Iterator[list[Any]]:
+    """Yield a chart's numbers for its CSV: the start of each bucket, then a figure of each series; money as decimal strings."""
+    for place, at in enumerate(chart.at):
+        values = [one.values[place] for one in chart.series]
+        money = chart.fmt == "money"
+        yield [to_rfc3339(at), *(to_usd(int(value)) if money and value is not None else value for value in values)]
+
+
 def _finished(scope: Scope, figure: Figure) -> Figure:
-    """Return the figure with a small line of finished buckets only: an unfinished one would always fall."""
-    return figure if scope.current.complete[-1] else replace(figure, spark=figure.spark[:-1])
+    """Return the figure with a small line of whole buckets only: one that counts a part of its time would always fall."""
+    complete = scope.current.complete
+    return replace(figure, spark=[value for value, whole in zip(figure.spark, complete, strict=True) if whole])
 
 
 def _placed(scope: Scope, card: Card, marks: Sequence[tuple[int, str]], zoom: str) -> Card:
@@ -144,7 +157,6 @@ def _run_parts(runs: _Runs, before: _Runs | None, interval: str) -> _Part:
     most = f"at most {formats.count(max(runs.counts, default=0))} in {SPANS.get(interval, f'a {interval}')}"
     busiest = f"{formats.count(runs.total)} execution{'' if runs.total == 1 else 's'}, {most}"
     failed = f"{formats.count(sum(runs.failed))} of {formats.count(sum(runs.ended))} that ended failed or timed out"
-    csv = (("measure", RUNS),)
     enough = _enough(runs, before)
     return _Part(
         [
@@ -152,8 +164,8 @@ def _run_parts(runs: _Runs, before: _Runs | None, interval: str) -> _Part:
             Figure("Failure rate", runs.failure_rate, rate, "percent", runs.rates, "down", points=True, enough=enough),
         ],
         [
-            Card(Chart("Executions", counted, (), rows=EXECUTIONS), busiest, csv),
-            Card(Chart("Failure rate", rated, (), "percent", rows=EXECUTIONS), failed, (*csv, ("by", "status"))),
+            Card(Chart("Executions", counted, (), rows=EXECUTIONS), busiest),
+            Card(Chart("Failure rate", rated, (), "percent", rows=EXECUTIONS), failed),
         ],
     )
 
@@ -172,7 +184,7 @@ def _duration_parts(answer: Answer, before: Answer | None, *, enough: bool) -> _
     chart = Chart("Duration", series, (), "duration", rows=EXECUTIONS)
     return _Part(
         [Figure("p95 duration", whole, whole_before, "duration", p95, "down", enough=enough)],
-        [Card(chart, words if whole is not None else "Nothing ended", (("measure", DURATION), ("stat", "p95")))],
+        [Card(chart, words if whole is not None else "Nothing ended")],
     )
 
 
@@ -188,7 +200,7 @@ def _spend_parts(answer: Answer, before: Answer | None, calls: int) -> _Part:
     series = [Series("Spend", spent, "bar", "c3"), *_dash(spent_before)]
     return _Part(
         [Figure("Spend", known, None if spent_before is None else sum(spent_before), "money", spent)],
-        [Card(Chart("Spend", series, (), "money", rows=CALLS), words, (("measure", SPEND),))],
+        [Card(Chart("Spend", series, (), "money", rows=CALLS), words)],
     )
 
 
@@ -199,7 +211,7 @@ def _event_parts(answer: Answer, before: Answer | None) -> _Part:
     words = f"{formats.count(sum(counts))} events"
     return _Part(
         [Figure("Events", sum(counts), None if counts_before is None else sum(counts_before), "count", counts)],
-        [Card(Chart("Events", series, (), rows=EVENTS), words, (("measure", COUNT),))],
+        [Card(Chart("Events", series, (), rows=EVENTS), words)],
     )
 
 

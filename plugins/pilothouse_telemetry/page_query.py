@@ -9,7 +9,7 @@ import msgspec
 from flask import request
 
 from pilothouse.sdk import DAY, Invalid, Moment, current_prefs, read_period, read_query
-from pilothouse_telemetry.scope import FILTERS, Scope, custom_scope, scope_of
+from pilothouse_telemetry.scope import FILTERS, Scope, scope_of
 from pilothouse_telemetry.trends import Stat
 
 RANGE = "7d"  # whole weeks compare like with like
@@ -45,9 +45,7 @@ class PageQuery(msgspec.Struct, frozen=True):
         """Return what the page looks at. Raises Invalid."""
         period = read_period(self.range, self.since, self.until, default=RANGE)
         back = {"previous": period.length, "week": 7 * DAY, "off": None}[self.compare]
-        if self.custom:
-            return custom_scope(period, zone, back=back, filters=self.filters)
-        return scope_of(period.length, zone, back=back, filters=self.filters)
+        return scope_of(period, zone, back=back, filters=self.filters)
 
 
 def read_page_query() -> PageQuery:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from pilothouse.sdk import DAY, HOUR, Ask, Period, Sum, Values, declared, now, read_all
-from pilothouse_telemetry.intervals import Buckets, Interval, buckets, earlier, edges, read_interval
+from pilothouse.sdk import DAY, HOUR, Ask, Period, Sum, Values, declared, read_all
+from pilothouse_telemetry.intervals import Buckets, Interval, buckets, earlier, read_interval
 
 # Interval up to a length: some thirty to ninety points a chart, and whole multiples of the roll-ups everywhere.
 STEPS = ((HOUR, "minute"), (6 * HOUR, "5m"), (DAY, "30m"), (3 * DAY, "2h"), (8 * DAY, "6h"), (100 * DAY, "day"))
@@ -43,32 +43,17 @@ class Scope:
         return None if self.before is None else (self.before.bounds[0], self.before.bounds[-1])
 
 
-def scope_of(length: int, zone: ZoneInfo, *, back: int | None, filters: Mapping[str, str]) -> Scope:
-    """Return the scope of the last `length` ms: from the first edge of a bucket in it until now, so that none is cut."""
-    until = now()
-    period = Period(until - length, until)
-    interval = _interval(length)
-    found = edges(period, interval, zone)
-    start = found[0] if found[0] == period.since or len(found) < 3 else found[1]  # noqa: PLR2004 - a bucket and the next
-    return _scope(Period(max(start, 0), until), interval, zone, back=back, filters=filters)
-
-
-def custom_scope(period: Period, zone: ZoneInfo, *, back: int | None, filters: Mapping[str, str]) -> Scope:
-    """Return the scope of a period that somebody chose, exactly."""
-    return _scope(period, _interval(period.length), zone, back=back, filters=filters)
+def scope_of(period: Period, zone: ZoneInfo, *, back: int | None, filters: Mapping[str, str]) -> Scope:
+    """Return the scope of a period, exactly: the sums are those of the API and of other pages for the same period."""
+    interval = _interval(period.length)
+    current = buckets(period, interval, zone)
+    before = None if back is None else earlier(current, back, zone)
+    return Scope(current, before, back, interval, zone, filters)
 
 
 def _interval(length: int) -> Interval:
     name = next((name for longest, name in STEPS if length <= longest), "week")
     return read_interval(name, Period(0, length))
-
-
-def _scope(
-    period: Period, interval: Interval, zone: ZoneInfo, *, back: int | None, filters: Mapping[str, str]
-) -> Scope:
-    current = buckets(period, interval, zone)
-    before = None if back is None else earlier(current, back, zone)
-    return Scope(current, before, back, interval, zone, filters)
 
 
 class Reading:

@@ -10,6 +10,7 @@ from flask import Response, request
 from pilothouse.sdk import (
     DEFAULT_LIMIT,
     ConsoleView,
+    NotFound,
     csv_response,
     declared,
     expose,
@@ -54,10 +55,23 @@ class AnalyticsView(ConsoleView):
         board = cards.dashboard(reading, scope, [(mark.at, mark.text) for mark in marks], qs(since=None, until=None))
         return self.render(
             "telemetry/analytics.html", query=query, scope=scope, board=board, marks=marks, ranges=RANGES, default_range=RANGE,
-            workflows=(workflows := _options(reading)), csv=_csv(scope, query),
+            workflows=(workflows := _options(reading)), shown=_shown(scope, query), csv=_csv(scope),
             first_use=all(name.startswith(OWN) for name, _, _ in workflows) and not _ever_ran(),
             **tabs.content(query, scope, reading),
         )  # fmt: skip
+
+    @expose("/chart.csv")
+    def chart(self) -> Response:
+        """Stream the numbers of one chart of the page, those that stand below it."""
+        scope = read_page_query().scope(reader_zone())
+        reading = Reading(scope)
+        cards.ask_for_charts(reading, scope)
+        reading.run()
+        name = request.args.get("chart", "")
+        found = next((card.chart for card in cards.dashboard(reading, scope, [], "").cards if card.name == name), None)
+        if found is None:
+            raise NotFound(f"The page has no chart named {name}.")
+        return csv_response(f"{name}.csv", ["at", *(one.name for one in found.series)], cards.csv_lines(found))
 
     @expose("/table.csv")
     def table(self) -> Response:
@@ -105,13 +119,18 @@ def _ever_ran() -> bool:
     return any(total.count and not (name or "").startswith(OWN) for (name,), total in found.items())
 
 
-def _csv(scope: Scope, query: PageQuery) -> Any:
-    """Return a function that makes the address of a chart's CSV: exactly what the chart shows."""
+def _shown(scope: Scope, query: PageQuery) -> dict[str, Any]:
+    """Return the parameters that bring what the page shows into a file."""
+    since, until = scope.ends if query.custom else (None, None)
+    return {"range": query.range, "since": since, "until": until, "compare": query.compare, **query.filters}
 
-    def address(pairs: Sequence[tuple[str, str]], *, filtered: bool = True) -> str:
+
+def _csv(scope: Scope) -> Any:
+    """Return a function that makes the address of a measure's CSV: exactly what its chart shows."""
+
+    def address(pairs: Sequence[tuple[str, str]]) -> str:
         since, until = scope.ends
-        filters = [("filter", f"{name}:{value}") for name, value in query.filters.items()] if filtered else []
         span = [("since", since), ("until", until), ("interval", scope.interval.name), ("tz", scope.zone.key)]
-        return with_query("/api/analytics/export.csv", [*pairs, *filters, *span])
+        return with_query("/api/analytics/export.csv", [*pairs, *span])
 
     return address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -141,7 +142,7 @@ def _overview() -> dict[str, Any]:
     return {
         "range": range_, "by": by, "found": found, "chart": _chart(found, interval, zone, (period.since, period.until)),
         "lines": list(_lines(found)), "other": OTHER, "unpriced": unpriced,
-        "previous": found.usage.previous, "totals": found.usage.totals, "spark": _spark(found),
+        "previous": found.usage.previous, "totals": found.usage.totals, "spark": functools.partial(_spark, found),
         "each": _per(found.usage.totals.cost, found.executions), "tightest": _tightest(),
         "recommendations": [(KINDS[r.kind], api.recommendation_record(r), r.saving_nano) for r in recommending.current()],
         "first_use": not found.usage.totals.calls and not found.usage.previous.calls and range_ == RANGE,
@@ -233,8 +234,9 @@ def _lines(found: Overview) -> Any:
         yield key, line, past[key], share
 
 
-def _spark(found: Overview) -> list[int]:
-    return [line.total_tokens for _, line in found.usage.series]
+def _spark(found: Overview, figure: str) -> list[int]:
+    """Return a figure of each bucket but the last, which is not over: it would always fall."""
+    return [getattr(line, figure) for _, line in found.usage.series[:-1]]
 
 
 def _per(cost: int | None, number: int) -> float | None:

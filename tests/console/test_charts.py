@@ -129,3 +129,11 @@ def test_stacked_bars_stand_on_each_other():
     assert [(float(y), float(h)) for y, h in re.findall(r'<rect[^>]* y="([\d.]+)"[^>]* height="([\d.]+)"', drawn)] == [
         (150, 50), (100, 100), (0, 150), (0, 100),
     ]  # fmt: skip
+
+
+def test_what_a_chart_begins_in_the_midst_of_is_marked_as_what_is_not_over_yet():
+    line, midst = Series("Runs", range(1, 8)), (DAYS[0] + 1, DAYS[-1] + 1)
+    assert draw(line, ends=midst).count("line open") == 1
+    assert draw(line, ends=midst, open_end=True).count("line open") == 2
+    assert "line open" not in draw(line, ends=(DAYS[0], DAYS[-1]))
+    assert draw(Series("Spend", range(1, 8), "bar", "c3"), ends=midst).count("c3 open") == 1

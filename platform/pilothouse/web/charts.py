@@ -83,6 +83,11 @@ class Chart:
     ends: tuple[int, int] | None = None
     marks: Sequence[tuple[int, str]] = ()
 
+    @property
+    def open_start(self) -> bool:
+        """Whether the first bucket counts a part of its time only, because the chart begins within it."""
+        return self.ends is not None and bool(self.at) and self.ends[0] > self.at[0]
+
     def rows_of(self, index: int) -> str:
         """Return the address of what lies behind a bucket; empty where the chart leads nowhere."""
         if not self.rows:
@@ -154,7 +159,7 @@ def chart(spec: Chart) -> Markup:
     bars = any(one.kind == "bar" for one in spec.series)
     places = [_place(index, len(spec.at), bars=bars) for index in range(len(spec.at))]
     lines = Markup("").join(Markup('<path class="grid" d="M0 {0}H1000"/>').format(_height(tick, ticks[-1])) for tick in ticks)
-    drawn = Markup("").join(_draw(one, places, ticks[-1], open_end=spec.open_end) for one in spec.series)
+    drawn = Markup("").join(_draw(one, places, ticks[-1], spec) for one in spec.series)
     return Markup(
         '<svg class="y" height="{h}" aria-hidden="true">{y}</svg>'
         '<svg class="plot" viewBox="0 0 1000 {h}" height="{h}" preserveAspectRatio="none" role="img" tabindex="0"'
@@ -209,16 +214,19 @@ def _marks(spec: Chart, places: Sequence[float]) -> Markup:
     return Markup("").join(drawn)
 
 
-def _draw(one: Series, places: Sequence[float], top: float, *, open_end: bool) -> Markup:
+def _draw(one: Series, places: Sequence[float], top: float, spec: Chart) -> Markup:
     if one.kind == "bar":
-        return _bars(one, places, top, open_end=open_end)
+        return _bars(one, places, top, spec)
     points = [None if value is None else (x, _height(value, top)) for x, value in zip(places, one.values, strict=False)]
     if one.kind == "dash":
         return Markup('<path class="dash" d="{}"/>').format(_path(points))
-    solid, tail = (points[:-1], points[-2:]) if open_end and len(points) > 2 else (points, [])  # noqa: PLR2004 - a line and its tail
-    drawn = Markup('<path class="line {}" d="{}"/>').format(one.tone, _path(solid))
-    if any(tail):
-        drawn += Markup('<path class="line open {}" d="{}"/>').format(one.tone, _path(tail))
+    first, last = (1 if spec.open_start else 0), len(points) - (1 if spec.open_end else 0)
+    if last - first < 2:  # noqa: PLR2004 - the line would be gone
+        first, last = 0, len(points)
+    drawn = Markup('<path class="line {}" d="{}"/>').format(one.tone, _path(points[first:last]))
+    for part in (points[: first + 1] if first else [], points[last - 1 :] if last < len(points) else []):
+        if any(part):
+            drawn += Markup('<path class="line open {}" d="{}"/>').format(one.tone, _path(part))
     if alone := _alone(points):
         drawn += Markup('<path class="dot {}" d="{}"/>').format(one.tone, alone)
     if one.kind == "area" and any(points):
@@ -250,17 +258,17 @@ def _filled(points: Sequence[tuple[float, float] | None]) -> str:
     return f"M{known[0][0]:g} {HEIGHT}L" + "L".join(f"{x:g} {y:g}" for x, y in known) + f"L{known[-1][0]:g} {HEIGHT}Z"
 
 
-def _bars(one: Series, places: Sequence[float], top: float, *, open_end: bool) -> Markup:
+def _bars(one: Series, places: Sequence[float], top: float, spec: Chart) -> Markup:
     width = WIDTH / max(1, len(places)) * 0.72
     drawn = []
     base = one.base or [0] * len(places)
     for index, (x, value, floor) in enumerate(zip(places, one.values, base, strict=False)):
         if value:
             y = _height(value + floor, top)
-            unfinished = " open" if open_end and index == len(places) - 1 else ""
+            part = " open" if (index == 0 and spec.open_start) or (index == len(places) - 1 and spec.open_end) else ""
             drawn.append(
                 Markup('<rect class="bar {}{}" x="{:g}" y="{:g}" width="{:g}" height="{:g}"/>').format(
-                    one.tone, unfinished, round(x - width / 2, 1), y, round(width, 1), round(_height(floor, top) - y, 1)
+                    one.tone, part, round(x - width / 2, 1), y, round(width, 1), round(_height(floor, top) - y, 1)
                 )
             )
     return Markup("").join(drawn)

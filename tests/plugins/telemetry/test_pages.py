@@ -65,27 +65,44 @@ def test_a_chart_of_executions_says_when_there_were_most(browser):
     assert "3 executions, at most 2 in a day" in browser.get("/analytics/?range=4w").text
 
 
-def test_charts_csv_and_api_show_the_same_sums(browser, api):
-    count_runs(*((NOON - n * 5 * HOUR, "nightly", "succeeded") for n in range(60)), cost=1_000_000_000)
+def read_csv(answer):
+    return list(csv.reader(io.StringIO(answer.text)))
+
+
+@pytest.mark.parametrize("range_", ["7d", "4w"])
+def test_charts_csv_and_api_show_the_same_sums(browser, api, range_):
+    count_runs(*((NOON - n * 5 * HOUR, "nightly", "succeeded") for n in range(250)), cost=1_000_000_000)
     measure_rollups.compact()
-    text = page(browser, range="4w")
-    shown = [int(row[1].replace(",", "")) for row in numbers(text, "Executions")]
-    for link in links(text, "/api/analytics/export.csv"):
-        query = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
-        if query["measure"] == "executions.count" and "by" not in query:
-            rows = list(csv.reader(io.StringIO(api.get(link).text)))[1:]
-            [series] = api.get("/api/analytics/trends", query_string=query).json["series"]
-            assert [int(row[2]) for row in rows] == shown == [point["value"] for point in series["points"]]
-            return
-    pytest.fail("the page offers no CSV of executions")
+    text = page(browser, range=range_)
+    interval = {"7d": "6h", "4w": "day"}[range_]
+    asked = {"measure": "executions.count", "range": range_, "interval": interval}
+    [series] = api.get("/api/analytics/trends", query_string=asked).json["series"]
+    [link] = links(text, "/analytics/chart.csv?chart=executions&")
+    heading, *rows = read_csv(browser.get(link))
+    assert heading == ["at", "Executions", "Before"]
+    assert [int(row[1]) for row in rows] == [point["value"] for point in series["points"]]
+    assert [row[1] for row in numbers(text, "Executions")] == [row[1] for row in rows]
+    [spend] = links(text, "/analytics/chart.csv?chart=spend&")
+    assert sum(float(row[1]) for row in read_csv(browser.get(spend))[1:]) == series["total"]
 
 
-def test_the_period_begins_with_a_whole_bucket_and_is_compared_like_with_like(browser):
+def test_the_csv_of_a_chart_holds_what_the_chart_shows(browser):
+    count_runs(*((NOON - n * HOUR, "nightly" if n % 2 else "weekly", "failed" if n % 4 == 0 else "succeeded") for n in range(40)))
+    text = page(browser, workflow="weekly", compare="off")
+    [link] = links(text, "/analytics/chart.csv?chart=failure-rate&")
+    heading, *rows = read_csv(browser.get(link))
+    assert heading == ["at", "Failure rate"]
+    assert [row[1] for row in rows[-3:]] == ["0.6666666666666666", "0.3333333333333333", "1.0"]
+    assert browser.get("/analytics/chart.csv?chart=nothing").status_code == 404
+
+
+def test_a_page_counts_from_the_very_start_of_its_range_and_compares_like_with_like(browser):
     count_runs(*((NOON - n * HOUR, "nightly", "succeeded") for n in range(2 * 24 * 7)))
-    text = page(browser)
+    text = page(browser, range="165h")
+    assert figures(text)["Executions"] == "166"  # the running minute counts whole
     rows = numbers(text, "Executions")
-    assert rows[0][0] == "2026-09-14 18:00:00"
-    assert rows[0][1] == rows[0][2] == "6"
+    assert rows[0][0] == "2026-09-14 12:00:00 in part"
+    assert rows[0][1] == rows[0][2] == "3"
     assert rows[-1][0].startswith("2026-09-21 12:00:00")
     assert "so far" in rows[-1][0]
     assert rows[-1][1] == rows[-1][2] == "1"

@@ -141,7 +141,7 @@ def test_a_budget_of_another_measure_is_shown_in_its_unit(api, admin, post, usag
     assert post("budgets", **fields).status_code == 303
     shown = words(admin.get("/tokens/?tab=budgets"))
     assert all(part in shown for part in ("tokens.prompt a day, UTC", "1,000 tokens", "4,000 tokens", "25 %"))
-    assert "No budget of spend is set" in words(admin.get("/tokens/"))
+    assert "No budget of spend yet" in words(admin.get("/tokens/"))
 
 
 @pytest.mark.parametrize(("fields", "field"), [
