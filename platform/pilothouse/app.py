@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from pilothouse import core, db
 from pilothouse.broker import connect
@@ -41,6 +42,8 @@ def create_app(settings: Settings | None = None, plugins: Sequence[Candidate] | 
     registry = load_plugins(settings, plugins)
     settings = settings.extended([setting for _, setting in registry.all("settings")])
     app.secret_key = settings.secret_key
+    if proxies := settings["PILOTHOUSE_PROXIES"]:  # the address of who asks; scheme and host are the base URL's
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     db.init_db(app, settings.database_url)
     broker = connect(settings.redis_url) if settings.redis_url else None
     celery = make_celery(app, settings, registry)

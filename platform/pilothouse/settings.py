@@ -206,6 +206,12 @@ CORE_SETTINGS = (
         "The address that links in mails and pages start with",
     ),
     Setting(
+        "PILOTHOUSE_PROXIES",
+        whole(0, 10),
+        0,
+        "Proxies in front of the web server, each of which adds the address that it hears from to X-Forwarded-For",
+    ),
+    Setting(
         "PILOTHOUSE_SMTP_URL",
         url("smtp", "smtps", "smtp+starttls"),
         None,

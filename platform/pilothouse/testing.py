@@ -97,11 +97,14 @@ def let_go(app: Flask) -> None:
 
 
 @contextmanager
-def serving(app: Flask, port: int = 0) -> Iterator[str]:
-    """Serve an application inside the block, on the web server of `pilothouse up`; yields its address. Port 0 is a free one."""
+def serving(app: Flask, port: int = 0, *, proxies: int = 0) -> Iterator[str]:
+    """Serve an application inside the block, on the web server of `pilothouse up`; yields its address. Port 0 is a free one.
+
+    `proxies` is how many the server believes to stand in front of it.
+    """
     from pilothouse.web.server import make_server, serve_until
 
-    server = make_server(app, "127.0.0.1", port)
+    server = make_server(app, "127.0.0.1", port, proxies=proxies)
     stopping = threading.Event()
     thread = threading.Thread(target=serve_until, args=(server, stopping))
     thread.start()

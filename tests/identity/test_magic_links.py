@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import statistics
 import threading
 import time
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -14,6 +17,7 @@ from pilothouse.db import unit_of_work
 from pilothouse.identity.magic_links import purge_links
 from pilothouse.identity.owner import make_owner
 from pilothouse.identity.tasks import purge
+from pilothouse.testing import environment, let_go, make_app, serving
 
 
 def ask(browser, email="member@example.com"):
@@ -173,6 +177,22 @@ def test_five_requests_an_address_and_no_sixth_known_or_not(client, people):
 def test_sixty_requests_a_network_address(client):
     codes = [ask(client, f"p{number}@example.com").status_code for number in range(61)]
     assert codes == [202] * 60 + [429]
+
+
+@pytest.mark.parametrize(("proxies", "left"), [("0", [59, 58, 57]), ("1", [59, 59, 58]), ("2", [59, 58, 59])])
+def test_people_behind_proxies_are_told_apart_where_the_setting_says_how_many_there_are(tmp_path, schema, proxies, left):
+    shutil.copy(schema, tmp_path / "pilothouse.db")
+    app = make_app(environment(tmp_path, PILOTHOUSE_PROXIES=proxies), plugins=[])
+    ways = ["203.0.113.7, 192.0.2.1", "203.0.113.7, 198.51.100.9", "9.9.9.9, 198.51.100.9"]  # the first may be anybody's invention
+    found = []
+    with serving(app, proxies=int(proxies)) as address:
+        for number, way in enumerate(ways):
+            body = json.dumps({"email": f"p{number}@example.com"}).encode()
+            headers = {"Content-Type": "application/json", "X-Forwarded-For": way}
+            with urlopen(Request(f"{address}/api/auth/magic-link", body, headers)) as answer:
+                found.append(int(answer.headers["RateLimit"].split(";r=")[1].split(";")[0]))
+    let_go(app)
+    assert found == left
 
 
 def test_the_limits_are_told_in_headers(client):

@@ -73,8 +73,10 @@ def web(app: Flask | None, host: str, port: int) -> None:
     app = app or make_app(quiet=False)
     init_request_log(app)
     with app.app_context():
-        most = runtime().settings["PILOTHOUSE_LONG_REQUESTS"]
-    serve(make_server(app, host, port, base_url=os.environ.get("PILOTHOUSE_BASE_URL", ""), long_requests=most))
+        settings = runtime().settings
+    most, proxies = settings["PILOTHOUSE_LONG_REQUESTS"], settings["PILOTHOUSE_PROXIES"]
+    base_url = os.environ.get("PILOTHOUSE_BASE_URL", "")
+    serve(make_server(app, host, port, base_url=base_url, long_requests=most, proxies=proxies))
 
 
 @click.command()

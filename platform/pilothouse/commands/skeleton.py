@@ -19,6 +19,9 @@ description = "$title for Pilothouse"
 requires-python = ">=3.11"
 dependencies = ["pilothouse"]
 
+[project.optional-dependencies]
+test = ["pytest>=8"]
+
 [project.entry-points."pilothouse.plugins"]
 $name = "pilothouse_$name.plugin"
 
@@ -38,9 +41,12 @@ README = """\
 
 A plugin of Pilothouse. To work on it:
 
-    pip install -e .
-    pilothouse db upgrade
+    pip install -e ".[test]"
     pytest
+    pilothouse up               # makes the tables, too; one that runs already takes `pilothouse db upgrade` and a restart
+
+Where the tables change, `pilothouse db revision $name "what changes"` writes the next
+migration out of the models.
 
 Each module has one job: `plugin.py` says what the plugin adds, `models.py` its tables, `service.py` writes them,
 `queries.py` reads them, `api.py`, `views.py` and `tasks.py` are thin over those.

@@ -156,10 +156,13 @@ def _detail(status: int) -> str:
     return words.get(status, "The request is not valid HTTP.")
 
 
-def make_server(app: Flask, host: str, port: int, *, base_url: str = "", long_requests: int = LONG_REQUESTS) -> Any:
+def make_server(
+    app: Flask, host: str, port: int, *, base_url: str = "", long_requests: int = LONG_REQUESTS, proxies: int = 0
+) -> Any:
     """Bind the port and return the server. Raises SettingsError where the port is taken or not allowed.
 
-    Up to `long_requests` requests that say that they will wait get a thread each beside the usual ones.
+    Up to `long_requests` requests that say that they will wait get a thread each beside the usual ones. Without `proxies` in
+    front nobody is believed who says in a header where a request came from.
     """
     _raise_file_limit()
     server = create_server(
@@ -172,7 +175,7 @@ def make_server(app: Flask, host: str, port: int, *, base_url: str = "", long_re
         channel_timeout=IDLE_S,
         max_request_body_size=BODY_LIMIT,
         inbuf_overflow=1024 * 1024,  # above this a body goes to a temporary file
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=proxies == 0,
         url_scheme=urlsplit(base_url).scheme or "http",
         ident=None,
         expose_tracebacks=False,
