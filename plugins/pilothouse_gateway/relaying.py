@@ -167,6 +167,8 @@ class _Run:
         if not any(name.lower() == "content-type" for name, _ in kept):
             response.headers.pop("Content-Type", None)
         response.headers["X-Pilothouse-Execution"] = self._call.execution_id
+        if isinstance(body, Stream):
+            response.headers["X-Accel-Buffering"] = "no"  # else nginx in front holds it back until kilobytes are there
         return response
 
     def elapsed(self) -> float:

@@ -30,6 +30,14 @@ def test_an_abandoned_stream_is_read_to_its_end(gate, provider, told, ended):
     assert (step["status"], step["attributes"]["abandoned"]) == ("succeeded", True)
 
 
+def test_a_stream_asks_proxies_in_front_to_pass_it_on_as_it_comes(gate):
+    with gate.openai() as client:
+        asked = {"model": "gpt-4o-mini", "messages": ask("in=1 out=1")}
+        streamed = client.chat.completions.with_raw_response.create(**asked, stream=True)
+        whole = client.chat.completions.with_raw_response.create(**asked)
+    assert [answer.headers.get("x-accel-buffering") for answer in (streamed, whole)] == ["no", None]
+
+
 def test_an_abandoned_message_is_read_to_its_end(gate, provider, told):
     with gate.anthropic() as client:
         stream = client.messages.create(
