@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 from flask import Flask
 
+from pilothouse.cli import cli
 from pilothouse.contract.pages import Snippet
 from pilothouse.runtime import runtime
 
@@ -20,6 +22,9 @@ FENCES = {"sh": "shell", "js": "javascript"}
 LIVE = [ROOT / "tests" / "plugins" / name / "test_live.py" for name in ("sources", "gateway")]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_ENDPOINT = re.compile(r"`((?:GET|POST|PUT|PATCH|DELETE)(?:, (?:GET|POST|PUT|PATCH|DELETE))*) (/[^\s?`]+)")
+_COMMAND = re.compile(r"`pilothouse ([a-z][a-z-]*)(?: ([a-z-]+))?")
+_PARAMETER = re.compile(r"\{[^}]*\}|<[^>]*>|\.\.\.")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -70,6 +75,23 @@ def test_links_lead_to_what_is_there(document):
         if not target.exists() or (anchor and anchor not in anchors(target)):
             lost.append(link)
     assert lost == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_endpoints_that_a_document_names_are_there(document, app):
+    adapter = app.url_map.bind("localhost")
+    for methods, path in _ENDPOINT.findall(document.read_text(encoding="utf-8")):
+        if not path.startswith(("/api/deploys", "/...")):  # an example's, and the rest of one named before
+            assert {*methods.split(", ")} <= {*adapter.allowed_methods(_PARAMETER.sub("x", path))}, f"{methods} {path}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_that_a_document_names_are_there(document, app):
+    offered = {command.name: command for _, command in runtime().registry.all("cli")}
+    for name, second in _COMMAND.findall(document.read_text(encoding="utf-8")):
+        command = offered.get(name) or cli.get_command(click.Context(cli), name)
+        assert command is not None, name
+        assert not second or not isinstance(command, click.Group) or second in command.commands, f"{name} {second}"
 
 
 def anchors(document: Path) -> set[str]:
