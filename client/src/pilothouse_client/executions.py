@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
@@ -61,7 +62,7 @@ class Reporter(Protocol):
         """Buffer a token usage and return its id."""
 
 
-class Span:
+class Span(ABC):
     """What executions and steps share: a start, an end, an output, and the error that ended them.
 
     Use it as `with` or `async with`; `start()` and `finish()` serve where a block does not fit. Each is done once.
@@ -121,13 +122,44 @@ class Span:
         """Report no end: another process goes on with this run."""
         self._state = "abandoned"
 
+    def __enter__(self) -> Self:
+        """Start, and become the current one."""
+        self._come_in()
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Report the end, and let an exception go on unchanged."""
+        self._go_out()
+        self._leave(fault)
+
+    async def __aenter__(self) -> Self:
+        """Start; nothing waits for the network."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Report the end; nothing waits for the network."""
+        self.__exit__(kind, fault, trace)
+
     def _identity(self) -> dict[str, Any]:
         """Return the fields without which the server takes no report, and those that may have changed."""
         names = ("id", "workflow", "execution_id", "name", "kind", "parent_id", "started_at", "attributes")
         return {name: self._fields.get(name) for name in names}
 
+    @abstractmethod
+    def _come_in(self) -> None:
+        """Become the current one of this context."""
+
+    @abstractmethod
+    def _go_out(self) -> None:
+        """Make what was current before current again."""
+
+    @abstractmethod
     def _end(self, error: BaseException | None) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return what is reported of the end."""
 
     def _closing(self) -> dict[str, Any]:
         return {"status": self._state, "finished_at": self._watch.finished_at(), "output": self._output}
@@ -245,32 +277,16 @@ class Execution(Span):
             return self._captured[1]
         return str(self._reporter.known("error", {})["id"])
 
-    def __enter__(self) -> Self:
-        """Start, and become the current execution."""
+    def _come_in(self) -> None:
         self._outer = (_execution.get(), _step.get())
         _execution.set(self)
         _step.set(None)
-        return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Report the end, and let an exception go on unchanged."""
+    def _go_out(self) -> None:
         # Set, not reset: a generator may be closed in another context, where a token is refused.
         if _execution.get() is self:
             _execution.set(self._outer[0])
             _step.set(self._outer[1])
-        self._leave(fault)
-
-    async def __aenter__(self) -> Self:
-        """Start; nothing waits for the network."""
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Report the end; nothing waits for the network."""
-        self.__exit__(kind, fault, trace)
 
 
 class Step(Span):
@@ -302,29 +318,13 @@ class Step(Span):
             return {**self._closing(), "attributes": joined(self._fields.get("attributes"), told)}
         return self._closing()
 
-    def __enter__(self) -> Self:
-        """Start, and become the current step."""
+    def _come_in(self) -> None:
         self._outer = _step.get()
         _step.set(self)
-        return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Report the end, and let an exception go on unchanged."""
+    def _go_out(self) -> None:
         if _step.get() is self:
             _step.set(self._outer)
-        self._leave(fault)
-
-    async def __aenter__(self) -> Self:
-        """Start; nothing waits for the network."""
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Report the end; nothing waits for the network."""
-        self.__exit__(kind, fault, trace)
 
 
 def _new_step(execution: Execution, name: str, fields: dict[str, Any]) -> Step:
