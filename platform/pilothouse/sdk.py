@@ -12,7 +12,7 @@ from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.notices import Notice, NotificationCategory
-from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet, StepFigures
+from pilothouse.contract.pages import AdminView, FirstStep, LoginMethod, NavItem, PaletteSource, Panel, Snippet, StepFigures
 from pilothouse.contract.recording import Batch, Enricher, Link, Measure, MeasureSink, Recorded, Recorder, Source
 from pilothouse.contract.work import BeatEntry, HealthCheck, Task
 from pilothouse.crypto import Place, checksum_ok, hash_token, make_token
@@ -135,7 +135,7 @@ __all__ = [
     "SECOND", "AdminView", "ApiBlueprint", "Arrival", "ArrivalSink", "Ask", "AuditEntry", "Batch", "BeatEntry",
     "Bucket", "BudgetUsedUp", "Bulk", "Busy", "Chart", "Command", "Conflict", "ConsoleModelView", "ConsoleView",
     "Credential", "CutOff", "Deadline", "Deltas", "Door", "Enricher", "Error", "ErrorDetail", "Event",
-    "EventSignal", "EventSink", "Execution", "FieldError", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid",
+    "EventSignal", "EventSink", "Execution", "FieldError", "FirstStep", "Forbidden", "Frame", "HealthCheck", "Id", "Invalid",
     "Json", "Lane", "Limit", "Link", "LoginMethod", "LoginSession", "MailRefusedError", "Malformed", "Manifest",
     "Measure", "MeasureSink", "Member", "Millis", "Model", "Moment", "Name", "Nanodollars", "NavItem", "NotFound",
     "NotReached", "NotSignedIn", "Notice", "NotificationCategory", "Outcome", "OutgoingAnswer", "OutgoingPool",

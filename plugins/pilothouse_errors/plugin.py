@@ -19,13 +19,14 @@ from pilothouse.sdk import (
     NavItem,
     NotificationCategory,
     PaletteSource,
+    Panel,
     Permission,
     Recorder,
     Task,
     hookimpl,
     roles_from,
 )
-from pilothouse_errors import api, counting, group_queries, notices, recorder, service, tasks, views
+from pilothouse_errors import api, counting, group_queries, notices, panels, recorder, service, tasks, views
 from pilothouse_errors.api import ErrorRecord
 from pilothouse_errors.events import GroupOpened, GroupResolved, Regressed
 from pilothouse_errors.models import MODELS
@@ -69,6 +70,12 @@ def pilothouse_permissions() -> Iterable[Permission]:
         Permission(api.VIEW, "See errors", roles_from("viewer"), "read"),
         Permission(api.MANAGE, "Resolve, ignore and assign errors", roles_from("member"), "write"),
     ]
+
+
+@hookimpl
+def pilothouse_panels() -> Iterable[Panel]:
+    """Return the step of "Get started"."""
+    return [Panel("errors.first_step", "welcome", api.VIEW, panels.first_step, 10)]
 
 
 @hookimpl

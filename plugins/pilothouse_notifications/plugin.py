@@ -14,12 +14,13 @@ from pilothouse.sdk import (
     Manifest,
     Model,
     NavItem,
+    Panel,
     Permission,
     Task,
     hookimpl,
     roles_from,
 )
-from pilothouse_notifications import api, recorder, tasks, unsubscribing, views
+from pilothouse_notifications import api, panels, recorder, tasks, unsubscribing, views
 from pilothouse_notifications.models import MODELS
 from pilothouse_notifications.permissions import CHANGE, DELIVERIES, MANAGE, VIEW
 
@@ -57,6 +58,12 @@ def pilothouse_permissions() -> Iterable[Permission]:
 def pilothouse_admin_views() -> Iterable[AdminView]:
     """Return the pages."""
     return [AdminView("notifications", views.NotificationsView, VIEW)]
+
+
+@hookimpl
+def pilothouse_panels() -> Iterable[Panel]:
+    """Return the step of "Get started"."""
+    return [Panel("notifications.first_step", "welcome", VIEW, panels.first_step, 30)]
 
 
 @hookimpl

@@ -15,14 +15,15 @@ from pilothouse.sdk import (
     NavItem,
     NotificationCategory,
     PaletteSource,
+    Panel,
     Permission,
     Task,
     hookimpl,
 )
-from pilothouse_team import account_view, api, invite_pages, invites, notices, palette, tasks, views
+from pilothouse_team import account_view, api, invite_pages, invites, notices, palette, panels, tasks, views
 from pilothouse_team.events import EVENTS
 from pilothouse_team.models import MODELS
-from pilothouse_team.permissions import PERMISSIONS, SELF, VIEW
+from pilothouse_team.permissions import INVITE, PERMISSIONS, SELF, VIEW
 
 
 @hookimpl
@@ -62,6 +63,12 @@ def pilothouse_navigation() -> Iterable[NavItem]:
         NavItem("Team", "team.index", VIEW, "Workspace", 120, "people", "m"),
         NavItem("Your account", "team_account.index", SELF, "Account", 10, "settings"),
     ]
+
+
+@hookimpl
+def pilothouse_panels() -> Iterable[Panel]:
+    """Return the step of "Get started"."""
+    return [Panel("team.first_step", "welcome", INVITE, panels.first_step, 20)]
 
 
 @hookimpl

@@ -157,6 +157,9 @@ def test_the_page_goes_on_when_the_first_signal_came_in(owner):
     assert owner.get(f"/welcome/arrived?since={before}").json == {"url": None}
     owner.application.test_client().post("/api/ingest", json={"signals": []}, headers={"Authorization": f"Bearer {token}"})
     assert owner.get(f"/welcome/arrived?since={before}").json == {"url": "/runs/"}
+    page = owner.get("/welcome/").text
+    assert "data-wait-for" not in page
+    assert page.count('<li class="done">') == 4
     assert not token_used_since(clock.now() + 1000)
 
 

@@ -49,3 +49,21 @@ def test_what_a_browser_sends_needs_its_token_and_a_program_needs_none(client, a
     del member.environ_base["HTTP_X_CSRF_TOKEN"]
     refused = member.post("/api/executions", json={"workflow": "w", "status": "running"})
     assert (refused.status_code, refused.json["type"].rsplit("/", 1)[-1]) == (403, "csrf")
+
+
+def ticked(browser):
+    """Return the steps of Get started, each with whether it is done."""
+    steps = browser.get("/welcome/").text.split('<ol class="steps"')[1].split("</ol>")[0].split("<li")[1:]
+    return {step.split("<h2>")[1].split("</h2>")[0]: 'class="done"' in step.split(">")[0] for step in steps if "<h2>" in step}
+
+
+def test_the_steps_of_get_started_are_ticked_as_they_are_done(api, as_role):
+    owner = as_role("owner")
+    before = ticked(owner)
+    assert [name for name, done in before.items() if done] == ["The server answers"]
+    assert {"See a failure", "Invite people", "Choose what you are told"} <= before.keys()
+    api.send({"type": "execution", "id": "f1", "workflow": "mine", "status": "failed",
+              "error": {"error_type": "ValueError", "message": "broke"}})  # fmt: skip
+    assert owner.get("/welcome/arrived?since=0").json == {"url": "/executions/"}
+    assert {name for name, done in ticked(owner).items() if not done} == {"Invite people", "Choose what you are told"}
+    assert "Invite people" not in ticked(as_role("viewer"))

@@ -218,8 +218,8 @@ def pilothouse_panels() -> Iterable[Panel]:  # type: ignore[empty-body]
     """Return cards for other plugins' pages; the page passes the id of what it shows.
 
     Slots are "home", "executions.detail", "errors.group" and "team.account", where text is escaped and `Markup` is not; and
-    "executions.steps" (see `StepFigures`) and "errors.wasted" (nano-dollars), which take data. Cards of a slot stand by
-    their `order`. One that raises says "Could not load" in its own place, and rests.
+    "executions.steps" (see `StepFigures`), "errors.wasted" (nano-dollars) and "welcome" (`FirstStep`), which take
+    data. Cards of a slot stand by their `order`. One that raises says "Could not load" in its own place, and rests.
 
     Example: `return [Panel("weather.card", "executions.detail", "weather.reports.view", panels.weather_of)]`
     """

@@ -75,6 +75,22 @@ class StepFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstStep:
+    """A step of "Get started" after the first execution: what one does and why, and a page or lines of code to do it with.
+
+    Panels of the slot "welcome" return one in place of markup; `done` ticks it off.
+    """
+
+    title: str
+    text: str
+    done: bool
+    url: str = ""
+    label: str = ""
+    snippet: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PaletteSource:
     """What the command palette finds: `search` gets what was typed (2 characters or more) and returns at most 8 hits of
     `{"title", "detail", "url"}`; it must use an index.

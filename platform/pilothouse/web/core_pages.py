@@ -11,7 +11,7 @@ import msgspec
 from flask import Response, redirect, request, url_for
 
 from pilothouse import audit, clock, health
-from pilothouse.contract.pages import NavItem
+from pilothouse.contract.pages import FirstStep, NavItem
 from pilothouse.db import unit_of_work
 from pilothouse.errors import Conflict, NotFound
 from pilothouse.identity.access_tokens import create_token
@@ -27,7 +27,8 @@ from pilothouse.web.contribution_words import added
 from pilothouse.web.live import done
 from pilothouse.web.navigation import current_navigation, first_page, page_of_owner
 from pilothouse.web.paging import page_of, read_cursor
-from pilothouse.web.snippets import FIRST_WORKFLOW, written_snippets
+from pilothouse.web.panels import panel_answers
+from pilothouse.web.snippets import written_snippets
 from pilothouse.web.system_api import current_document, describe_plugin
 from pilothouse.work import dead_letters
 from pilothouse.work.models import Job
@@ -41,6 +42,7 @@ NAVIGATION = (
     NavItem("Plugins", "settings.plugins", "core.plugins.view", "Workspace", 800, "plug"),
     NavItem("System", "settings.system", "core.system.view", "Workspace", 810, "server", "s"),
     NavItem("API", "docs.docs", "core.console.view", "Workspace", 820, "code", "d"),
+    NavItem("Get started", "welcome.index", "core.console.view", "Account", 20, "flag"),
 )
 
 
@@ -168,6 +170,8 @@ class WelcomeView(ConsoleView):
         return self.render(
             "ph/welcome.html", token=token, may_make=self.may("core.tokens.make"), since=clock.now(),
             base_url=runtime().settings.base_url, snippets=written_snippets(token),
+            steps=panel_answers("welcome", kind=FirstStep),
+            arrived=_first_arrival() if queries.token_used_since(0) else None,
         )  # fmt: skip
 
     @expose("/arrived")
@@ -181,12 +185,9 @@ class WelcomeView(ConsoleView):
 
 
 def _first_arrival() -> str:
-    """Return where the first signal is seen: the snippets' workflow on the executions' page, else the first page there is."""
+    """Return where the first signal is seen, whichever client sent it: the executions' page, else the first page there is."""
     navigation, principal = current_navigation(), require("core.console.view")
-    url = page_of_owner(navigation, principal, Execution)
-    if url is not None:
-        return f"{url}?workflow={FIRST_WORKFLOW}"
-    return first_page(navigation, principal) or url_for("welcome.index")
+    return page_of_owner(navigation, principal, Execution) or first_page(navigation, principal) or url_for("welcome.index")
 
 
 PAGES = (
