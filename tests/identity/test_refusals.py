@@ -68,5 +68,6 @@ def test_a_full_disk_does_not_turn_a_refusal_into_an_outage(client, refusing, ro
     assert rows(ENTRIES) == []
 
 
-def test_noting_a_refusal_outside_of_a_request_does_nothing(context):
+def test_noting_a_refusal_outside_of_a_request_does_nothing(context, rows):
     refuse("test.refused", "nothing")
+    assert rows(ENTRIES) == []

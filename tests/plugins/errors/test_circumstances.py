@@ -91,7 +91,8 @@ def test_what_has_not_the_shape_of_its_name_is_shown_with_the_rest():
 
 @pytest.mark.parametrize("odd", [None, 7, [], "text", {"exceptions": [None, 3]}, {"contexts": {"a": None, "b": [1]}}])
 def test_any_attributes_can_be_read(odd):
-    read(odd, AT)
+    around = read(odd, AT)
+    assert (around.tags, around.user, around.breadcrumbs, around.request) == ([], [], [], None)
 
 
 def test_long_lists_and_texts_are_cut():
