@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import uuid_utils
 
-SECOND = 1_000
+SECOND = 1_000  # ms, as the others
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR

@@ -31,11 +31,11 @@ WAIT = "pilothouse_wait_ms"  # execution option: how long such a transaction wai
 BINARY = "pilothouse_binary"  # execution option: PostgreSQL sends bytes as they are, and not as text of twice their size
 WRITER_LOCK = 0x70696C6F74  # the advisory lock that makes ingest one writer at a time on PostgreSQL
 
-Id = String(128)
-Name = String(255)
-Millis = BigInteger
-Nanodollars = BigInteger
-Json = Text
+Id = String(128)  # the column of an id, ours or a client's
+Name = String(255)  # the column of a name
+Millis = BigInteger  # the column of a moment, in Unix milliseconds
+Nanodollars = BigInteger  # the column of an amount of money, in 1e-9 dollars
+Json = Text  # the column of JSON as it came
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -54,7 +54,7 @@ class _Base(DeclarativeBase):
         __table__: ClassVar[Table]  # SQLAlchemy says FromClause, as models may be mapped to joins; ours are tables
 
 
-db = SQLAlchemy(model_class=_Base, session_options={"expire_on_commit": False})
+db = SQLAlchemy(model_class=_Base, session_options={"expire_on_commit": False})  # `db.session` reads, `unit_of_work` writes
 
 if TYPE_CHECKING:
     Model = _Base  # mypy takes no variable as a base class

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
-NANO = 1_000_000_000
+NANO = 1_000_000_000  # nano-dollars of a dollar
 _PLACES = Decimal("0.000000001")
 LARGEST = 9_000_000_000  # dollars; beyond it nano-dollars leave 64 bits
 RULE = "must be a decimal number of dollars"

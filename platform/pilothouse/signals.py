@@ -17,7 +17,7 @@ from pilothouse import clock
 from pilothouse.money import parse_usd
 
 Raw = msgspec.Raw
-NOTHING = msgspec.Raw()
+NOTHING = msgspec.Raw()  # stands in a `Raw` field that was left out
 FUTURE_LIMIT = clock.DAY  # a time further ahead than this is a broken clock, not a report
 ID_RULE = "must be 1 to 128 printable characters without spaces"
 TIME_RULE = "must be RFC 3339 text with an offset or an integer of Unix milliseconds"
@@ -27,7 +27,7 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "timed
 StepKind = Literal["agent", "llm", "tool", "retrieval", "task", "other"]
 Severity = Literal["low", "medium", "high", "critical"]
 
-FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
+FINAL = frozenset({"succeeded", "failed", "cancelled", "timed_out"})  # statuses that an execution ends with
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 KEY_PATTERN, KEY_RULE = r"^[^\x00]*$", "must not hold NUL"
@@ -45,7 +45,7 @@ _ID_PATTERN = (
     r"^[^\s\x00-\x20\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]{1,128}(?![\s\S])"
 )
 _ID = re.compile(_ID_PATTERN)
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_ID_PATTERN)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_ID_PATTERN)]  # 1 to 128 printable characters, no spaces
 
 if TYPE_CHECKING:
     Millis = int

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 PROJECT = "pilothouse"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)  # marks the functions of a plugin that implement hooks
 
 
 # --- who it is ---

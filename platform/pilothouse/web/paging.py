@@ -14,8 +14,8 @@ T = TypeVar("T")
 _SortValue = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 _Key = Annotated[str, msgspec.Meta(max_length=255, pattern=r"\A[^\x00]*\Z")]  # NUL is none that PostgreSQL compares with
 
-DEFAULT_LIMIT = 50
-Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
+DEFAULT_LIMIT = 50  # records a page, where a request names no limit
+Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]  # records a page
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
