@@ -26,6 +26,7 @@ from pilothouse.sdk import (
 from pilothouse.sdk import access_tokens as tokens
 from pilothouse_keys import api, queries, service
 
+NAMES = {"anthropic": "Anthropic", "openai": "OpenAI", "custom": "Custom"}  # services as they write themselves
 EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
 GRACES = (("0", "no longer"), ("3600", "1 hour"), ("86400", "24 hours"), ("259200", "72 hours"))  # seconds
 SOON = 7 * DAY
@@ -56,7 +57,7 @@ class KeysView(ConsoleView):
             older=url_for(".index", tab=tab, cursor=older) if older else None,
             key_count=queries.count(), token_count=tokens.count_tokens() if manages else 0,
             may_manage=self.may(api.MANAGE), may_tokens=manages, now=now(), soon=now() + SOON,
-            stale=now() - UNUSED, sealed=runtime().keyring.sealed, services=service.SERVICES,
+            stale=now() - UNUSED, sealed=runtime().keyring.sealed, services=NAMES,
             expiries=EXPIRIES, graces=GRACES, form=request.form, scopes=("ingest", "read", "write", "admin", "gateway"),
         )  # fmt: skip
 
@@ -78,7 +79,7 @@ class KeysView(ConsoleView):
                 )  # fmt: skip
         except Invalid as fault:
             return Response(self._page(fault=fault), HTTPStatus.UNPROCESSABLE_ENTITY)
-        return done("The key is kept", url_for(".index"))
+        return done("The key is added", url_for(".index"))
 
     @expose("/<key_id>/rotate", methods=("POST",))
     @needs(api.MANAGE)

@@ -30,6 +30,11 @@ def test_the_form_leads_to_a_page_with_the_code(client, people, mails, app):
     assert app.test_client().post(link_in(mails()[0]), data={"code": code}).status_code == 303
 
 
+def test_without_a_mail_server_the_page_says_where_the_mail_is(client, people):
+    people.add()
+    assert "the mail lies in the folder" in client.post("/login", data={"email": "member@example.com"}).text
+
+
 def test_one_comes_back_to_the_page_that_one_wanted(client, people, mails):
     people.add()
     assert 'value="/executions/?status=failed"' in client.get("/login?next=/executions/?status%3Dfailed").text

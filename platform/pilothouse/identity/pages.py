@@ -87,8 +87,9 @@ def ask() -> Any:
         page, status = _form(429, next_path=next_path, email=email, retry_after=fault.retry_after)
         return page, status, {"Retry-After": str(fault.retry_after)}
     page = render_template(
-        "ph/login_sent.html", email=asked.email, code=asked.code, minutes=LIFETIME // MINUTE, next_path=next_path
-    )
+        "ph/login_sent.html", email=asked.email, code=asked.code, minutes=LIFETIME // MINUTE, next_path=next_path,
+        mailed=bool(runtime().settings["PILOTHOUSE_SMTP_URL"]),
+    )  # fmt: skip
     response = Response(page)
     keep_browser(response, asked.browser)
     return response

@@ -42,7 +42,7 @@ def add(page: Page, secret: str) -> Locator:
     dialog = page.locator("#add-key")
     dialog.get_by_label("Name").fill("production")
     dialog.get_by_label("Secret").fill(secret)
-    dialog.get_by_role("button", name="Keep it").click()
+    dialog.get_by_role("button", name="Add key").click()
     return dialog
 
 
@@ -62,3 +62,36 @@ def test_the_menu_of_the_only_key_is_seen_whole(keys, width):
     menu = keys.locator("tr .pop")
     menu.get_by_role("button", name="Revoke").wait_for()
     assert menu.evaluate(SEEN)
+
+
+def test_a_key_is_added_rotated_and_revoked_by_keys_alone(keys):
+    focused = "document.activeElement.name || document.activeElement.innerText.trim()"
+    keys.get_by_role("button", name="Add a key").first.focus()
+    keys.keyboard.press("Enter")
+    keys.keyboard.type("production")
+    keys.get_by_label("Secret").focus()
+    keys.keyboard.type("sk-ant-0123456789")
+    keys.keyboard.press("Enter")
+    keys.locator("#content").get_by_text("The key is added").wait_for()
+    keys.keyboard.press("j")
+    assert keys.evaluate("document.activeElement.closest('tr').dataset.k")
+    keys.get_by_label("Actions of production").focus()
+    keys.keyboard.press("Enter")
+    keys.keyboard.press("ArrowDown")
+    assert keys.evaluate(focused) == "Check with the provider"
+    keys.keyboard.press("Tab")
+    keys.keyboard.type("sk-ant-9876543210")
+    keys.keyboard.press("Tab")
+    keys.keyboard.press("ArrowDown")  # a choice within a menu is the field's own
+    assert keys.locator("tr select").input_value() == "3600"
+    keys.keyboard.press("Tab")
+    keys.keyboard.press("Enter")
+    keys.locator("#content").get_by_text("The key has its new secret").wait_for()
+    keys.get_by_label("Actions of production").focus()
+    keys.keyboard.press("Enter")
+    keys.keyboard.press("ArrowUp")
+    assert keys.evaluate(focused) == "Revoke"
+    keys.keyboard.press("Enter")
+    assert keys.evaluate(focused) == "Keep it"
+    keys.keyboard.press("Escape")
+    assert keys.evaluate(focused) == "Revoke"

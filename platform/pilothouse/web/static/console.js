@@ -151,13 +151,14 @@
   let paused = false, spoken = 0;
   const state = (word, name) => { if (button) { button.dataset.state = name; put($("[data-live-word]", button), word); button.setAttribute("aria-pressed", !paused); } };
   const holding = n => n.matches("tbody") && (scrollY > 60 || n.querySelector("[data-sel]:checked") || menus().length || $("dialog[open]"));
+  const FOCUS = "a, button, input:not([type=hidden]), select, summary";
   const revived = (fresh, old) => {
     const a = $("[data-sel]", fresh), b = $("[data-sel]", old); if (a && b) a.checked = b.checked;
     for (const c of ["sel", "cur"]) fresh.classList.toggle(c, old.classList.contains(c));
-    const focus = old.contains(doc.activeElement) ? $$("a, button, input, summary", old).indexOf(doc.activeElement) : -1;
+    const focus = old.contains(doc.activeElement) ? $$(FOCUS, old).indexOf(doc.activeElement) : -1;
     const opened = $$("details", old).map(d => d.open); $$("details", fresh).forEach((d, i) => { if (i in opened) d.open = opened[i]; });
     if (old.nodeName === "DETAILS") fresh.open = old.open;
-    old.replaceWith(fresh); if (focus >= 0) $$("a, button, input, summary", fresh)[focus]?.focus({ preventScroll: true });
+    old.replaceWith(fresh); if (focus >= 0) $$(FOCUS, fresh)[focus]?.focus({ preventScroll: true });
   };
   const patch = (r, content, force) => {
     const { node } = r, fresh = [...content.children].filter(e => e.dataset.k), known = new Map([...node.children].filter(e => e.dataset.k).map(e => [e.dataset.k, e]));
@@ -248,7 +249,7 @@
   const go = step => {
     const all = rowsOf(); if (!all.length) return;
     const i = all.indexOf(current()), n = all[Math.max(0, Math.min(all.length - 1, i < 0 ? (step > 0 ? 0 : all.length - 1) : i + step))];
-    current()?.classList.remove("cur"); n.classList.add("cur"); n.scrollIntoView({ block: "nearest" }); $("a.main", n)?.focus({ preventScroll: true });
+    current()?.classList.remove("cur"); n.classList.add("cur"); n.scrollIntoView({ block: "nearest" }); ($("a.main", n) || $(FOCUS, n))?.focus({ preventScroll: true });
     if (panel) peek(n);
   };
   let panel = null, peeking = 0;
@@ -343,8 +344,10 @@
       if (m) { m.open = false; $("summary", m).focus(); } else if (root.classList.contains("drawer-open")) drawer(false); else if (panel) unpeek(); else if (ev.target.matches?.("[data-search]")) ev.target.blur(); else if (boxes().some(b => b.checked)) clearSelection(); else current()?.classList.remove("cur");
       return;
     }
-    if (ev.target.closest?.(".pop") && (ev.key === "ArrowDown" || ev.key === "ArrowUp")) { const a = $$("a, button, input", ev.target.closest(".pop")), i = a.indexOf(ev.target) + (ev.key === "ArrowDown" ? 1 : -1); ev.preventDefault(); return a[(i + a.length) % a.length].focus(); }
-    if (ev.ctrlKey || ev.metaKey || ev.altKey || root.dataset.keys === "off" || $("dialog[open]") || ev.target.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable], [data-plot]")) return;
+    if (ev.target.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable], [data-plot]")) return; /* arrows and letters are the field's own */
+    const m = ev.target.closest?.("details.menu[open]"), down = ev.key === "ArrowDown";
+    if (m && (down || ev.key === "ArrowUp")) { const a = $$(FOCUS, $(".pop", m)), i = a.indexOf(ev.target); ev.preventDefault(); return a[(i + (down ? 1 : i < 0 ? 0 : -1) + a.length) % a.length]?.focus(); }
+    if (ev.ctrlKey || ev.metaKey || ev.altKey || root.dataset.keys === "off" || $("dialog[open]")) return;
     if (Date.now() - chord < 1200) { chord = 0; const a = $(`[data-g="${CSS.escape(ev.key)}"]`); if (a) { ev.preventDefault(); a.click(); } return; }
     if (ev.key === "g") { chord = Date.now(); return; }
     if (ev.key === "Enter" && current() && ev.target === doc.body) return $("a.main", current())?.click();
