@@ -160,9 +160,13 @@ class _Preparation:
         forking.share()
 
     def _make_app(self) -> Flask:
+        from sqlalchemy.orm import configure_mappers
+
         from pilothouse.app import create_app
 
-        return create_app(read_settings(home.environment(self._environ)))
+        app = create_app(read_settings(home.environment(self._environ)))
+        configure_mappers()  # else the first query of each process would: 6 MB each
+        return app
 
 
 def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:

@@ -25,6 +25,14 @@ from flask import Flask
 from pilothouse.plugins.discovery import discover
 from pilothouse.work import parent_death
 
+PRELOADED = (
+    "pilothouse.app", "pilothouse.web.server", "pilothouse.web.request_log", "pilothouse.work.scheduler",
+    "pilothouse.work.worker",
+    # what Celery imports by name only when it is used: two or three processes would each have their own
+    "celery.app.amqp", "celery.app.task", "celery.app.events", "celery.app.routes", "celery.backends.base",
+    "celery.apps.worker", "celery.worker.components", "celery.worker.consumer", "celery.concurrency.prefork",
+    "celery.concurrency.asynpool", "kombu.transport.redis",
+)  # fmt: skip
 KEPT_DESCRIPTORS = 3  # stdin, stdout, stderr
 OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)  # what a supervisor handles and its child does not
 ARG_START, ARG_END = 47, 48  # fields of /proc/self/stat, counted from 0: proc(5)
@@ -36,7 +44,7 @@ def preload() -> None:
         return
     gc.disable()  # what is imported stays: to look for what could go takes a fifth of the time
     try:
-        for name in ("pilothouse.app", "pilothouse.web.server", "pilothouse.work.scheduler", "pilothouse.work.worker"):
+        for name in PRELOADED:
             importlib.import_module(name)
         discover()
     finally:
