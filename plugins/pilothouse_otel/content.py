@@ -20,11 +20,13 @@ INPUTS = (
     "langfuse.observation.input", "langfuse.trace.input", "gen_ai.input.messages", "pydantic_ai.all_messages",
     "gen_ai.tool.call.arguments", "traceloop.entity.input", "gen_ai.task.input", "input.value", "ai.prompt.messages",
     "ai.prompt", "ai.toolCall.args", "ai.value", "ai.values", "gen_ai.request.messages", "gen_ai.prompt", "tool.parameters",
+    "gcp.vertex.agent.tool_call_args", "gcp.vertex.agent.llm_request",
 )  # fmt: skip
 OUTPUTS = (
     "langfuse.observation.output", "langfuse.trace.output", "gen_ai.output.messages", "final_result", "gen_ai.tool.call.result",
     "traceloop.entity.output", "gen_ai.task.output", "output.value", "ai.response.text", "ai.response.object",
     "ai.response.toolCalls", "ai.toolCall.result", "gen_ai.response.text", "gen_ai.completion", "ai.embedding", "ai.embeddings",
+    "gcp.vertex.agent.tool_response", "gcp.vertex.agent.llm_response",
 )  # fmt: skip
 # Older dialects spell each message out: gen_ai.prompt.0.content, llm.input_messages.0.message.role
 NUMBERED_INPUT = ("gen_ai.prompt.", "llm.input_messages.", "llm.prompts.")

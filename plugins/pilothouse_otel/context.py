@@ -18,7 +18,7 @@ USER = (
 )  # fmt: skip
 SESSION = (
     "gen_ai.conversation.id", "session.id", "langfuse.session.id", "traceloop.association.properties.session_id",
-    "traceloop.association.properties.thread_id", "ai.telemetry.metadata.sessionId",
+    "traceloop.association.properties.thread_id", "ai.telemetry.metadata.sessionId", "gcp.vertex.agent.session_id",
 )  # fmt: skip
 ENVIRONMENT = ("deployment.environment.name", "deployment.environment", "langfuse.environment")
 RELEASE = ("service.version", "langfuse.release")

@@ -14,7 +14,7 @@ import msgspec
 
 from pilothouse.sdk import Error, Severity, raw
 from pilothouse_otel.context import Context
-from pilothouse_otel.kinds import is_log
+from pilothouse_otel.kinds import is_log, step_name
 from pilothouse_otel.limits import LONGEST_MESSAGE, LONGEST_NAME, LONGEST_STACK
 from pilothouse_otel.spans import ERROR, Attributes, Span
 from pilothouse_otel.values import cut, first_text
@@ -111,7 +111,7 @@ def make_error(failure: Failure, span: Span, context: Context) -> Error:
         release=context.release,
         environment=context.environment,
         user=context.user,
-        attributes=raw({"step_id": span.span_id, "step": cut(span.name, LONGEST_NAME)}),
+        attributes=raw({"step_id": span.span_id, "step": step_name(span)}),
     )
 
 

@@ -1,9 +1,11 @@
-"""What kind of step a span is, in every dialect."""
+"""What kind of step a span is, in every dialect, and what it is called."""
 
 from __future__ import annotations
 
 from pilothouse.sdk import StepKind
+from pilothouse_otel.limits import LONGEST_NAME
 from pilothouse_otel.spans import Attributes, Span
+from pilothouse_otel.values import cut, first_text
 
 LANGFUSE_TYPE = "langfuse.observation.type"
 OPENINFERENCE_KIND = "openinference.span.kind"
@@ -25,6 +27,10 @@ _OPERATIONS: dict[str, StepKind] = {
     "chat": "llm", "text_completion": "llm", "completion": "llm", "generate_content": "llm", "embeddings": "llm",
     "responses": "llm", "image_generation": "llm", "invoke_agent": "agent", "create_agent": "agent", "invoke_workflow": "task",
     "execute_tool": "tool", "execute_task": "task", "retrieval": "retrieval", "handoff": "other",
+    # LiteLLM names its own functions; its proxy calls those with an a
+    "embedding": "llm", "anthropic_messages": "llm", "transcription": "llm", "speech": "llm", "rerank": "retrieval",
+    "acompletion": "llm", "atext_completion": "llm", "aresponses": "llm", "aembedding": "llm", "aimage_generation": "llm",
+    "atranscription": "llm", "aspeech": "llm", "arerank": "retrieval",
 }  # fmt: skip
 _KINDS = (
     (LANGFUSE_TYPE, OBSERVATIONS), (OPENINFERENCE_KIND, _OPENINFERENCE), (TRACELOOP_KIND, _TRACELOOP), (OPERATION, _OPERATIONS),
@@ -35,6 +41,9 @@ _MODEL_MARKS = ("gen_ai.request.model", "gen_ai.response.model", "llm.request.ty
 _NO_MARKS = (OPERATION, "http.route")
 # LlamaIndex has spans of the kind LLM, too, for putting together what will be sent: that comes out of them, and no answer
 _TO_SEND, _ANSWERED = '{"messages": [', ("llm.output_messages.", "llm.token_count.", "llm.finish_reason")
+
+_TOOL = ("gen_ai.tool.name", "tool.name")
+UNNAMED = "unnamed"
 
 FAMILIES = (
     "gen_ai.", "llm.", "openinference.", "traceloop.", "langfuse.", "ai.", "logfire.", "input.", "output.", "embedding.",
@@ -54,6 +63,12 @@ def kind_of(span: Span) -> StepKind:
     if not any(name in attributes for name in _NO_MARKS) and any(mark in attributes for mark in _MODEL_MARKS):
         return "llm"
     return "other"
+
+
+def step_name(span: Span) -> str:
+    """Return what the step of a span is called: a tool by its own name where its span has that of a class or function."""
+    tool = first_text(span.attributes, _TOOL)
+    return tool if tool is not None and tool not in span.name else cut(span.name, LONGEST_NAME) or UNNAMED
 
 
 def _prepares(attributes: Attributes) -> bool:

@@ -23,7 +23,7 @@ from pilothouse_otel.content import (
 )
 from pilothouse_otel.context import Context, context_of, trigger_of, workflow_of_root
 from pilothouse_otel.failures import EXCEPTION_EVENT, errors_of, has_failed, make_error
-from pilothouse_otel.kinds import is_log, is_pending, kind_of
+from pilothouse_otel.kinds import UNNAMED, is_log, is_pending, kind_of, step_name
 from pilothouse_otel.limits import LONGEST_NAME
 from pilothouse_otel.shapes import Shape, note_shapes
 from pilothouse_otel.spans import CONSUMER, KINDS, REMOTE, REMOTE_KNOWN, SERVER, Attributes, Refused, Span
@@ -32,7 +32,6 @@ from pilothouse_otel.values import cut, first_text
 PENDING_PARENT = "logfire.pending_parent_id"
 PENDING_SUFFIX = " (pending)"
 NO_SPAN = "0" * 16
-UNNAMED = "unnamed"
 CHUNKS = ".chunk"  # the end of the names of events that only say that a piece of a stream came
 
 Item = tuple[int, Signal]
@@ -142,10 +141,11 @@ def _run_attributes(span: Span, context: Context) -> msgspec.Raw:
 
 def _step(span: Span, kind: StepKind | None) -> Step:
     """Make the step of a span; `kind` is None for a span of no AI dialect."""
+    name = step_name(span)
     return Step(
         id=span.span_id,
         execution_id=span.trace_id,
-        name=cut(span.name, LONGEST_NAME) or UNNAMED,
+        name=name,
         kind=kind or "other",
         parent_id=span.parent_id,
         status=_status(span),
@@ -153,7 +153,7 @@ def _step(span: Span, kind: StepKind | None) -> Step:
         finished_at=_end(span),
         input=_input(span),
         output=_output(span),
-        attributes=_step_attributes(span),
+        attributes=_step_attributes(span, name),
     )
 
 
@@ -173,9 +173,11 @@ def _output(span: Span) -> msgspec.Raw:
     return output_of_events(span.events) if found is NOTHING and span.events else found
 
 
-def _step_attributes(span: Span) -> msgspec.Raw:
+def _step_attributes(span: Span, name: str) -> msgspec.Raw:
     attributes = _rest(span)
     attributes["otel.scope.name"] = span.scope
+    if name != span.name != "":
+        attributes["otel.span.name"] = cut(span.name)
     if 0 < span.kind < len(KINDS):
         attributes["otel.span.kind"] = KINDS[span.kind]
     if span.message:

@@ -12,7 +12,9 @@ from pilothouse_otel.spans import Attributes
 from pilothouse_otel.values import amount, first_text, first_whole, whole
 
 CACHE_WRITTEN, KEPT_FOR = "cache_creation_input_tokens", "cache_creation_ephemeral_"
-RAW = "gen_ai.usage.raw"  # the provider's own usage, beside the figures that Logfire makes of it
+# The provider's own usage, beside the figures that Logfire and LiteLLM make of it; the latter as Python writes a map
+RAW = ("gen_ai.usage.raw", "metadata.usage_object")
+GEMINI = "gcp.vertex.agent.llm_response"  # Gemini's own answer, as Google's ADK has it up to version 1
 LANGFUSE_USAGE, LANGFUSE_COST = "langfuse.observation.usage_details", "langfuse.observation.cost_details"
 
 # One row a figure: the newest name first, each with the source that it tells of.
@@ -48,7 +50,7 @@ _REASONING = (
     "ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens",
 )  # fmt: skip
 _CACHE_WRITE_1H = ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",)
-_COST = ("operation.cost", "gen_ai.usage.cost", "llm.cost.total")
+_COST = ("operation.cost", "gen_ai.usage.cost", "gen_ai.cost.total_cost", "llm.cost.total")
 _ANSWERED = (
     "gen_ai.response.model", "llm.response.model_name", "ai.response.model", "langfuse.observation.model.name",
     "llm.model_name", "embedding.model_name",
@@ -99,7 +101,8 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     response: tuple[str, ...]
     tier: tuple[str, ...]
     langfuse: bool
-    raw: bool
+    raw: tuple[str, ...]
+    gemini: bool
 
     @property
     def reported(self) -> bool:
@@ -118,7 +121,8 @@ def fields_of(names: Sequence[str]) -> Fields:
         prompt=present(_PROMPT), completion=present(_COMPLETION), total=present(_TOTAL), cached=present(_CACHED),
         cache_write=present(_CACHE_WRITE), cache_write_1h=present(_CACHE_WRITE_1H), reasoning=present(_REASONING),
         cost=present(_COST), answered=present(_ANSWERED), asked=present(_ASKED), provider=present(_PROVIDER),
-        response=present(_RESPONSE), tier=present(_TIER), langfuse=LANGFUSE_USAGE in there, raw=RAW in there,
+        response=present(_RESPONSE), tier=present(_TIER), langfuse=LANGFUSE_USAGE in there, raw=present(RAW),
+        gemini=GEMINI in there,
     )  # fmt: skip
 
 
@@ -128,6 +132,10 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
         found = usage_of_details(_object(attributes[LANGFUSE_USAGE]), "langfuse")
         if found is not None:
             return msgspec.structs.replace(found, cost=_cost_of_details(attributes, found))
+    if fields.gemini:
+        found = _gemini(_object(_object(attributes[GEMINI]).get("usage_metadata")))
+        if found is not None:
+            return found
     prompt, source = _pick(attributes, fields.prompt, _PROMPT)
     completion, other = _pick(attributes, fields.completion, _COMPLETION)
     total, of_total = _pick(attributes, fields.total, _TOTAL)
@@ -147,7 +155,7 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
             cost=cost_text(first_amount(attributes, fields.cost), (prompt or 0) + (completion or 0)),
         )
     )
-    return _with_parts_of(usage_of_details(_object(attributes[RAW]), source), usage) if fields.raw else usage
+    return _with_parts_of(usage_of_details(_object(attributes[fields.raw[0]]), source), usage) if fields.raw else usage
 
 
 def _with_parts_of(raw: Usage | None, usage: Usage) -> Usage:
@@ -197,6 +205,29 @@ def _inclusive(details: Mapping[str, Any], names: tuple[str, str], source: str) 
             cached=first_whole(of_prompt, ("cached_tokens",)),
             cache_write=first_whole(of_prompt, ("cache_write_tokens",)),
             reasoning=first_whole(of_completion, ("reasoning_tokens",)),
+        )
+    )
+
+
+def _gemini(details: Mapping[str, Any]) -> Usage | None:
+    """Gemini's body: input includes what was cached, the answer and the thoughts before it are beside each other.
+
+    The total tells better than these: by way of LiteLLM the answer includes its thoughts.
+    """
+    prompt = first_whole(details, ("prompt_token_count",))
+    if prompt is None:
+        return None
+    prompt += first_whole(details, ("tool_use_prompt_token_count",)) or 0
+    thoughts = first_whole(details, ("thoughts_token_count",))
+    total = first_whole(details, ("total_token_count",))
+    answer = (first_whole(details, ("candidates_token_count",)) or 0) + (thoughts or 0)
+    return complete(
+        Usage(
+            source="gen_ai",
+            prompt=prompt,
+            completion=answer if total is None else max(total - prompt, 0),
+            cached=first_whole(details, ("cached_content_token_count",)),
+            reasoning=thoughts,
         )
     )
 
@@ -312,11 +343,16 @@ def _pick(attributes: Attributes, names: Sequence[str], sources: Mapping[str, st
     return None, ""
 
 
+def _of_python(text: str) -> str:
+    """Write in JSON what Python wrote of a map of names and numbers."""
+    return text.replace("'", '"').replace("None", "null").replace("True", "true").replace("False", "false")
+
+
 def _object(value: Any) -> Mapping[str, Any]:
-    """Return a map that is one already or stands in JSON text; an empty one for all else."""
+    """Return a map that is one already or stands in JSON text or Python's; an empty one for all else."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json.loads(_of_python(value) if value.startswith("{'") else value)
         except (ValueError, RecursionError):
             return {}
     return value if isinstance(value, dict) else {}

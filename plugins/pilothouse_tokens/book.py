@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -37,6 +38,9 @@ PREFIXES = {
     "moonshot": "moonshotai", "together_ai": "together", "vertex_ai": "google", "voyage": "voyageai", "xai": "x-ai",
 }  # fmt: skip
 # What LiteLLM, and what is built on it, put before a model's name to say whose it is, where that is not the seller's id.
+BEDROCK = re.compile(r"(?:[a-z]{2,6}(?:-gov)?\.)?(?:ai21|amazon|anthropic|cohere|deepseek|meta|mistral|openai|qwen|writer)\.")
+# How Bedrock names models: by maker, and before it where they run. Strands and others tell themselves as the provider.
+BEDROCK_SELLER = "aws"
 RESOURCE = "models/"  # what Google's names of resources have before the model's: publishers/google/models/gemini-2.5-flash
 MAKERS = ("openai", "anthropic", "google", "mistral", "cohere", "deepseek", "x-ai", "voyageai")
 # Where a model without a provider is looked up by its exact name: the library finds no provider for embeddings.
@@ -157,7 +161,10 @@ def _find_named(provider: str | None, model: str, snapshot: data_snapshot.DataSn
         except LookupError:
             if name is not None and data_snapshot.find_provider_by_id(snapshot.providers, name) is not None:
                 return None  # a provider that is known and does not sell this model
-    return _by_exact_name(model, snapshot) if provider not in LOCAL else None
+    if provider in LOCAL:
+        return None
+    of_bedrock = BEDROCK.match(model) is not None and provider != BEDROCK_SELLER
+    return _find_named(BEDROCK_SELLER, model, snapshot) if of_bedrock else _by_exact_name(model, snapshot)
 
 
 def _by_exact_name(model: str, snapshot: data_snapshot.DataSnapshot) -> _Found | None:

@@ -54,6 +54,19 @@ def test_an_agent_with_a_name_counts_before_one_without(door, trace):
     assert door.execution(other)["agent"] == "triage"
 
 
+@pytest.mark.parametrize(("name", "attribute", "expected"), [
+    ("SimpleTool", "tool.name", "lookup_order"), ("FunctionTool.acall", "tool.name", "lookup_order"),
+    ("running tool", "gen_ai.tool.name", "lookup_order"), ("execute_tool lookup_order", "gen_ai.tool.name", "execute_tool lookup_order"),
+])  # fmt: skip
+def test_a_tool_is_called_by_its_own_name(door, trace, name, attribute, expected):
+    told = {"openinference.span.kind": "TOOL", attribute: "lookup_order"}
+    door.export(span(name, trace, attributes=told, **failed("no courier")))
+    [step] = door.execution(trace)["steps"]
+    assert (step["name"], step["attributes"].get("otel.span.name", name)) == (expected, name)
+    [error] = door.execution(trace)["errors"]
+    assert door.api.get(f"/api/errors/{error['id']}").json["attributes"]["step"] == expected
+
+
 def test_what_puts_a_call_together_is_no_call(door, trace):
     """LlamaIndex has spans of the kind LLM for it."""
     told = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o-mini"}
@@ -168,6 +181,8 @@ def test_the_workflow_is_named_or_takes_the_root_s_name(door, trace, attributes,
 KINDS = [
     ({"gen_ai.operation.name": "embeddings"}, "llm"),
     ({"gen_ai.operation.name": "create_agent"}, "agent"),
+    ({"gen_ai.operation.name": "acompletion"}, "llm"), ({"gen_ai.operation.name": "aresponses"}, "llm"),
+    ({"gen_ai.operation.name": "embedding"}, "llm"), ({"gen_ai.operation.name": "arerank"}, "retrieval"),
     ({"gen_ai.operation.name": "execute_task"}, "task"),
     ({"gen_ai.operation.name": "something new"}, "other"),
     ({"gen_ai.request.model": "m"}, "llm"),
@@ -196,6 +211,7 @@ PEOPLE = [
     ("traceloop.association.properties.user_id", "user"), ("ai.telemetry.metadata.userId", "user"),
     ("session.id", "session"), ("gen_ai.conversation.id", "session"), ("langfuse.session.id", "session"),
     ("traceloop.association.properties.thread_id", "session"), ("ai.telemetry.metadata.sessionId", "session"),
+    ("gcp.vertex.agent.session_id", "session"),
     ("langfuse.environment", "environment"), ("langfuse.release", "release"), ("gen_ai.agent.name", "agent"),
 ]  # fmt: skip
 

@@ -64,6 +64,34 @@ def test_the_provider_s_own_usage_tells_the_parts_that_nothing_else_does(raw, mo
     assert usage(**told, **more) == expected
 
 
+LITELLM_S = "{'completion_tokens': 15, 'prompt_tokens': 22, 'completion_tokens_details': {'audio_tokens': None, 'reasoning_tokens': 8}, "
+LITELLM_S += "'prompt_tokens_details': {'cached_tokens': 4}}"
+
+
+@pytest.mark.parametrize(("raw", "parts"), [
+    (LITELLM_S, (4, None, 8)), ("{'completion_tokens': 15", (None, None, None)), ("{'a': 'it''s'}", (None, None, None)),
+    ("{'" * 20_000, (None, None, None)),
+])  # fmt: skip
+def test_litellm_writes_the_provider_s_own_usage_as_python_does(raw, parts):
+    told = {"gen_ai.usage.input_tokens": 22, "gen_ai.usage.output_tokens": 15, "metadata.usage_object": raw}
+    assert usage(**told) == (22, 15, *parts)
+
+
+ADK_S = {"prompt_token_count": 110, "candidates_token_count": 13, "thoughts_token_count": 8, "cached_content_token_count": 64}
+
+
+@pytest.mark.parametrize(("body", "expected"), [
+    (ADK_S | {"total_token_count": 131}, (110, 21, 64, None, 8)), (ADK_S, (110, 21, 64, None, 8)),
+    (ADK_S | {"candidates_token_count": 21, "total_token_count": 131}, (110, 21, 64, None, 8)),
+    (ADK_S | {"tool_use_prompt_token_count": 5, "total_token_count": 136}, (115, 21, 64, None, 8)),
+    ({}, (110, 131, None, None, None)), ({"prompt_token_count": -1}, (110, 131, None, None, None)),
+])  # fmt: skip
+def test_gemini_s_own_answer_tells_better_than_what_google_s_adk_made_of_it(body, expected):
+    answer = json.dumps({"content": {"role": "model"}, "usage_metadata": body})
+    told = {"gen_ai.usage.input_tokens": 110, "gen_ai.usage.output_tokens": 131, "gcp.vertex.agent.llm_response": answer}
+    assert usage(**told) == expected
+
+
 DETAILS = [
     ({"input": 120, "output": 30, "cache_read_input_tokens": 64}, (184, 30, 64, None, None)),
     ({"input": 156, "input_cached_tokens": 64, "output": 20, "output_reasoning": 10, "total": 250}, (220, 30, 64, None, 10)),
@@ -137,9 +165,10 @@ def test_openinference_has_the_response_id_inside_of_the_answer(body, expected):
 
 
 
-def test_a_call_keeps_what_is_known_of_it(door, trace):
+@pytest.mark.parametrize("cost", ["operation.cost", "gen_ai.usage.cost", "gen_ai.cost.total_cost", "llm.cost.total"])
+def test_a_call_keeps_what_is_known_of_it(door, trace, cost):
     told = llm(**{
-        "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.usage.cache_read.input_tokens": 20, "operation.cost": 0.5,
+        "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.usage.cache_read.input_tokens": 20, cost: 0.5,
         "gen_ai.response.id": "chatcmpl-1", "gen_ai.provider.name": "openai", "user.id": "ada",
     })  # fmt: skip
     door.export(span("call", trace, parent="root", attributes=told), span("root", trace))

@@ -112,6 +112,8 @@ def test_unknown_is_unknown(model, provider):
     ("gemini/gemini-2.5-flash", None, "google", "gemini-2.5-flash"), ("models/gemini-2.5-flash", None, "google", "gemini-2.5-flash"),
     ("projects/p/locations/l/publishers/google/models/gemini-2.5-flash", "vertex_ai", "google", "gemini-2.5-flash"),
     ("groq/llama-3.3-70b-versatile", "openai", "groq", "llama-3.3-70b-versatile"),
+    ("us.anthropic.claude-3-haiku-20240307-v1:0", "strands-agents", "aws", "regional.anthropic.claude-3-haiku-20240307-v1:0"),
+    ("amazon.nova-lite-v1:0", None, "aws", "amazon.nova-lite-v1:0"),
 ])  # fmt: skip
 def test_a_name_may_say_whose_the_model_is(model, provider, seller, known_as):
     found = book.find_price(model, NOW, provider=provider)
@@ -141,3 +143,4 @@ def test_a_newer_list_is_read_from_a_file(tmp_path):
     found = book.find_price("brand-new", NOW, file=str(file))
     assert (found.rates.tiers[0].output, found.source) == ("9", "prices.json")
     assert book.find_price("brand-new", NOW) is None
+    assert book.find_price("anthropic.claude-3-haiku-20240307-v1:0", NOW, file=str(file)) is None
