@@ -62,6 +62,14 @@ def test_the_entry_of_a_page_that_is_not_there_is_absent(app_with, sign_in):
         assert "Ghost" not in sign_in(app, "owner").get("/welcome/").text
 
 
+def test_an_icon_that_there_is_not_takes_its_plugin_out_alone(app_with, sign_in):
+    item = NavItem("Probe", "probe.index", "core.console.view", icon="sunshine")
+    with app_with(plugin(admin_views=page_of(HomePage), navigation=[item])) as app:
+        owner = sign_in(app, "owner")
+        assert 'data-nav="Probe"' not in owner.get("/welcome/").text
+        assert "there is no icon &#39;sunshine&#39;; there are activity, " in owner.get("/settings/plugins").text
+
+
 def test_a_badge_that_fails_is_no_badge(app_with, sign_in):
     item = NavItem("Probe", "probe.index", "core.console.view", badge=fails)
     with app_with(plugin(admin_views=page_of(HomePage), navigation=[item])) as app:

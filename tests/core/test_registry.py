@@ -63,6 +63,29 @@ def reason(*candidates, name="trial"):
     return state.reason
 
 
+@pytest.mark.parametrize(
+    ("kind", "item", "wrong"),
+    [("tasks", Task("trial.t", print, limit_s="60"), "trial.t: limit_s must be int, not '60'"),
+     ("tasks", Task("trial.t", print, limit_s=True), "trial.t: limit_s must be int, not True"),
+     ("navigation", NavItem("Trial", "e", VIEW.name, order="last"), "Trial: order must be int, not 'last'"),
+     ("navigation", NavItem(None, "e", VIEW.name), "NavItem: title must be str, not None"),
+     ("navigation", NavItem("Trial", "e", VIEW.name, badge=7), "Trial: badge must be Callable[[], int | None] | None, not 7"),
+     ("measures", Measure("trial.m", "t", "1", "number"), "not 'number'"),
+     ("measures", Measure("trial.m", "t", "1", "count", ["a"]), "dimensions must be tuple[str, ...], not ['a']"),
+     ("measures", Measure("trial.m", "t", "1", "count", ("a",), cuts=(("b",),)), "cuts are made of its dimensions"),
+     ("measures", Measure("trial.m", "t", "1", "count", scale=0), "scale must be at least 1"),
+     ("permissions", Permission("trial.p", "t", "viewer"), "roles must be frozenset[Role], not 'viewer'"),
+     ("permissions", Permission("trial.p", "t", frozenset({"king"})), "roles must be frozenset[Role]"),
+     ("recorders", Recorder(Execution, None), "Recorder: record must be Callable[[Batch], Recorded | None], not None"),
+     ("recorders", Recorder(Happened, print), "signal must be type[Signal]"),
+     ("beat_schedule", BeatEntry("trial.b", "trial.t", "60"), "every_s must be float, not '60'"),
+     ("beat_schedule", BeatEntry("trial.b", "trial.t", float("nan")), "every_s must be a number of seconds over 0"),
+     ("beat_schedule", BeatEntry("trial.b", "trial.t", 0), "every_s must be a number of seconds over 0")],
+)  # fmt: skip
+def test_a_field_that_holds_something_else_than_it_says_is_named_at_the_start(make_plugin, kind, item, wrong):
+    assert wrong in reason(make_plugin("trial", **{kind: [item]}))
+
+
 # --- order ---
 
 

@@ -2,9 +2,9 @@
 
 **Registration hooks** are called once at the start of each process, `pilothouse_manifest` of all plugins first, then plugin by
 plugin: each after those that it requires, ours before others', else by name. They take no arguments and do nothing but
-return named frozen data; the database is not to be asked yet. One that raises, returns something of another type or takes a
-name that another plugin has takes its own plugin out, and those that require it; the reason stands on the Plugins page and
-in `pilothouse doctor`.
+return named frozen data; the database is not to be asked yet. One that raises, returns something of another type or with a
+field that holds something else than it says, or takes a name that another plugin has, takes its own plugin out, and those
+that require it; the reason stands on the Plugins page and in `pilothouse doctor`.
 
 **Runtime hooks** (the last seven) are asked at each use, plugin by plugin in the same order; `@hookimpl(tryfirst=True)` comes
 before all others, `trylast=True` after them. The first answer that is not None counts. A PilothouseError that they raise is an

@@ -22,8 +22,9 @@ class AdminView:
 @dataclass(frozen=True, slots=True)
 class NavItem:
     """An entry of the sidebar. `section` is Monitor, Insights, Workspace, Account (the reader's own menu) or a name of
-    the plugin's own; `keys` is the letter that follows `g`; `badge` returns a count or None and must be cheap (it runs
-    once a page, cached for 2 s; with `personal`, where each reader has a count of their own, it is not cached).
+    the plugin's own; `icon` is the name of one of the console's, `keys` the letter that follows `g`; `badge` returns a count
+    or None and must be cheap (it runs once a page, cached for 2 s; with `personal`, where each reader has a count of their
+    own, it is not cached).
     """
 
     title: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSo
 from pilothouse.contract.recording import Enricher, Measure, Recorder
 from pilothouse.contract.work import LONGEST_TASK_S, BeatEntry, HealthCheck, Task
 from pilothouse.errors import PluginError
+from pilothouse.plugins.fitting import misfits
 from pilothouse.settings import CORE_SETTINGS, Setting
 from pilothouse.signals import CORE_SIGNALS, Signal, decode_hook, tag_of
 
@@ -171,6 +173,10 @@ def _check_type(plugin: str, kind: str, item: Any) -> None:
         expected, right = CLASSES[kind], isinstance(item, type) and issubclass(item, CLASSES[kind])
     if not right:
         raise PluginError(plugin, f"pilothouse_{kind}: {item!r:.80} is no {expected.__name__}")
+    wrong = misfits(item)
+    if wrong:
+        called = getattr(item, "name", None) or getattr(item, "title", None) or type(item).__name__
+        raise PluginError(plugin, f"pilothouse_{kind}: {called!s:.80}: {'; '.join(wrong)}")
 
 
 def _check_details(plugin: str, found: Mapping[str, tuple[Any, ...]]) -> None:
@@ -178,6 +184,13 @@ def _check_details(plugin: str, found: Mapping[str, tuple[Any, ...]]) -> None:
     for task in found.get("tasks", ()):
         if not 0 < task.limit_s <= LONGEST_TASK_S:
             raise PluginError(plugin, f"pilothouse_tasks: {task.name}: limit_s must be 1 to {LONGEST_TASK_S} seconds")
+    for entry in found.get("beat_schedule", ()):
+        if not 0 < entry.every_s < math.inf:
+            raise PluginError(plugin, f"pilothouse_beat_schedule: {entry.name}: every_s must be a number of seconds over 0")
+    for measure in found.get("measures", ()):
+        if measure.scale < 1 or not {name for cut in measure.cuts for name in cut} <= {*measure.dimensions}:
+            words = "scale must be at least 1, and cuts are made of its dimensions"
+            raise PluginError(plugin, f"pilothouse_measures: {measure.name}: {words}")
     for kind in found.get("signals", ()):
         try:
             msgspec.json.Decoder(kind, dec_hook=decode_hook)

@@ -21,6 +21,7 @@ from pilothouse.web import console_routes, core_pages
 from pilothouse.web.compression import init_compression
 from pilothouse.web.console_base import NO_STATIC, ConsoleMixin, ConsoleView, expose, needs
 from pilothouse.web.console_models import ConsoleModelView
+from pilothouse.web.icons import GLYPHS
 from pilothouse.web.navigation import EXTENSION, Navigation, first_page
 from pilothouse.web.panels import panels
 from pilothouse.web.pieces import init_pieces
@@ -102,9 +103,13 @@ def init_console(app: Flask) -> ConsoleAdmin:
 def add_pages(admin: ConsoleAdmin, registry: Registry) -> None:
     """Add the pages, templates and static files of every plugin.
 
-    A plugin whose page cannot be made is marked failed, with the reason; the others go on.
+    A plugin whose page cannot be made, or whose icon there is not, is marked failed, with the reason; the others go on.
     """
     for plugin in registry.loaded:
+        glyph = next((item.icon for item in plugin.contributions.get("navigation", ()) if item.icon not in GLYPHS), None)
+        if glyph is not None:  # every page shows the sidebar, so none would show any more
+            plugin.state, plugin.reason = "failed", f"there is no icon {glyph!r}; there are {', '.join(sorted(GLYPHS))}"
+            continue
         _add_folders(admin, plugin)
         for page in plugin.contributions.get("admin_views", ()):
             try:
