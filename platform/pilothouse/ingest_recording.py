@@ -147,7 +147,7 @@ class Recording:
         """Run a recorder or what prepares one; None where it failed."""
         deltas, self.deltas = self.deltas, Deltas()
         batch.measures = self.deltas
-        recorded = contained(self._connection, plugin, what, lambda given: function(given) or Recorded(), batch)
+        recorded = contained(self._connection, plugin, what, partial(_recorded, function), batch)
         if recorded is not None:
             deltas.merge(self.deltas)
         self.deltas = deltas
@@ -177,6 +177,14 @@ def contained(connection: Connection, plugin: str, what: str, function: Callable
     connection.exec_driver_sql(f"RELEASE SAVEPOINT {SAVEPOINT}")
     runtime().registry.guard.note_success(plugin, what)
     return result
+
+
+def _recorded(function: Callable[[Batch], Recorded | None], batch: Batch) -> Recorded:
+    """Let a recorder work. Raises TypeError where it says something else than what became of the batch."""
+    recorded: Any = function(batch)
+    if recorded is not None and not isinstance(recorded, Recorded):
+        raise TypeError(f"a recorder must return Recorded or None, not {recorded!r:.80}")
+    return recorded or Recorded()
 
 
 def _enriched(enricher: Enricher, signals: list[Any]) -> list[Any]:

@@ -116,7 +116,7 @@ def clean_text(text: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """Remove NUL, which PostgreSQL refuses, and lone surrogates, which are no UTF-8."""
+    """Remove NUL, which PostgreSQL refuses, and put `?` in place of lone surrogates, which are no UTF-8."""
     text = text.replace("\0", "")
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 

@@ -264,7 +264,7 @@ def _figures(execution_id: str) -> dict[str, StepFigures]:
     """Return what steps used, as other plugins tell it."""
     told: dict[str, StepFigures] = {}
     for answer in panel_answers("executions.steps", execution_id, Mapping):
-        told |= answer
+        told |= {step_id: figures for step_id, figures in answer.items() if isinstance(figures, StepFigures)}
     return told
 
 

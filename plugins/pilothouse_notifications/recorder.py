@@ -12,7 +12,19 @@ import msgspec
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pilothouse.sdk import Bulk, Event, Notice, NotificationCategory, PluginFailed, db, enqueue, new_id, now, runtime
+from pilothouse.sdk import (
+    Bulk,
+    Event,
+    Notice,
+    NotificationCategory,
+    PluginFailed,
+    clean_text,
+    db,
+    enqueue,
+    new_id,
+    now,
+    runtime,
+)
 from pilothouse_notifications import categories
 from pilothouse_notifications.models import WAITING, Channel, Preference, StoredNotice
 
@@ -69,11 +81,9 @@ def _in_words(plugin: str, category: NotificationCategory, event: Event) -> Noti
 
 def _compose(category: NotificationCategory, event: Event) -> Notice | None:
     notice: Any = category.compose(event)
-    if notice is None:
-        return None
-    if not isinstance(notice, Notice) or not all(isinstance(words, str) for words in (notice.title, notice.message)):
-        raise TypeError(f"{category.name} must compose a Notice with a title and a message, not {notice!r:.80}")
-    return notice
+    if notice is None or isinstance(notice, Notice):
+        return notice
+    raise TypeError(f"{category.name} must compose a Notice, not {notice!r:.80}")
 
 
 def _is_wanted(category: NotificationCategory) -> bool:
@@ -122,8 +132,8 @@ def _row(category: NotificationCategory, notice: Notice, event: Event, count: in
     recipients = msgspec.json.encode(notice.recipients).decode() if notice.recipients else None
     payload = msgspec.json.encode(event).decode()
     return (
-        new_id(), event.event_id, category.name, category.group, notice.type, notice.title[:TITLE_CHARS],
-        notice.message[:MESSAGE_CHARS], notice.action_url, notice.action_label,
-        notice.fold_key[:FOLD_CHARS] if notice.fold_key else None, notice.urgent, recipients, payload, count, WAITING, 0,
-        now(),
+        new_id(), event.event_id, category.name, category.group, notice.type, clean_text(notice.title)[:TITLE_CHARS],
+        clean_text(notice.message)[:MESSAGE_CHARS], notice.action_url, notice.action_label,
+        clean_text(notice.fold_key)[:FOLD_CHARS] if notice.fold_key else None, notice.urgent, recipients, payload, count,
+        WAITING, 0, now(),
     )  # fmt: skip

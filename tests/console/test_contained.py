@@ -6,6 +6,7 @@ import types
 import pytest
 from flask import Flask
 
+from pilothouse.contract.answers import Command
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel
@@ -108,7 +109,7 @@ def test_a_way_to_sign_in_that_fails_is_not_offered_and_closes_no_door(app_with)
     assert "By probe" not in page.text
 
 
-@pytest.mark.parametrize("answer", ["cancel", 7, [("run-1", "cancel")]])
+@pytest.mark.parametrize("answer", ["cancel", 7, [("run-1", "cancel")], [Command("run-1", "stop")]])
 def test_a_runtime_hook_that_answers_nonsense_is_passed_over(app_with, answer):
     with app_with(plugin(commands=answer)) as app:
         registry = app.extensions["pilothouse"].registry

@@ -205,8 +205,10 @@ def test_hook_navigation(weather):
 
 def test_hook_panels(weather):
     app = weather(panels=[Panel("weather.card", "executions.detail", VIEW.name, lambda run: f"<b>rain at {run}"),
-                          Panel("weather.broken", "executions.detail", VIEW.name, lambda _: 1 / 0)])  # fmt: skip
-    program(app).send({"type": "execution", "id": "run-1", "workflow": "w", "status": "running"})
+                          Panel("weather.broken", "executions.detail", VIEW.name, lambda _: 1 / 0),
+                          Panel("weather.odd", "executions.steps", VIEW.name, lambda _: {"step-1": 7})])  # fmt: skip
+    program(app).send({"type": "execution", "id": "run-1", "workflow": "w", "status": "running"},
+                      {"type": "step", "id": "step-1", "execution_id": "run-1", "name": "fetch"})  # fmt: skip
     page = browser(app, "member").get("/executions/run-1").text
     assert "&lt;b&gt;rain at run-1" in page
     assert "Could not load broken." in page
@@ -304,10 +306,15 @@ def test_hook_notification_categories(weather):
     assert [(one["title"], one["message"], one["category"]) for one in notices] == [("A storm", "EDDB", "weather")]
 
 
-def test_a_category_that_fails_costs_no_other_its_notices(weather):
-    bad = [NotificationCategory("weather.bad", "Bad", "weather", StormSeen, lambda _: 1 / 0),
-           NotificationCategory("weather.odd", "Odd", "weather", StormSeen, lambda event: event.station)]  # fmt: skip
-    good = NotificationCategory("weather.storm", "Storms", "weather", StormSeen, lambda event: Notice("A storm", event.station))
+BAD_NOTICES = {
+    "raises": lambda _: 1 / 0, "no_notice": lambda event: event.station, "type": lambda _: Notice("t", "m", type="danger"),
+    "recipients": lambda _: Notice("t", "m", recipients="ada"), "fold_key": lambda _: Notice("t", "m", fold_key=7),
+}  # fmt: skip
+
+
+def test_categories_that_fail_cost_no_other_its_notices(weather):
+    bad = [NotificationCategory(f"weather.{name}", name, "weather", StormSeen, compose) for name, compose in BAD_NOTICES.items()]
+    good = NotificationCategory("weather.storm", "Storms", "weather", StormSeen, lambda event: Notice("A\ud800storm\0", event.station))
     app = weather(events=[StormSeen], notification_categories=[*bad, good])
     reader = browser(app, "member")
     reader.get("/api/auth/me")
@@ -315,8 +322,10 @@ def test_a_category_that_fails_costs_no_other_its_notices(weather):
         with unit_of_work():
             bus.publish(StormSeen(station=str(number)))
     drain(app)
-    assert sorted(one["message"] for one in reader.get("/api/notifications").json["data"]) == list("0123456")
-    assert [plugin for plugin, _ in runtime().registry.guard.failures] == ["weather", "weather"]
+    assert sorted((one["title"], one["message"]) for one in reader.get("/api/notifications").json["data"]) == [
+        ("A?storm", str(number)) for number in range(7)
+    ]
+    assert set(runtime().registry.guard.failures) == {("weather", category.name) for category in bad}
 
 
 def test_hook_login_methods(weather):

@@ -266,6 +266,13 @@ def test_a_recorder_that_always_breaks_is_not_tried_for_ever(trial):
     assert len(calls) <= 2 * MOST_SPLITS + 2  # the first try is without savepoints
 
 
+def test_a_recorder_that_answers_nonsense_refuses_its_own_signals_alone(trial):
+    trial(recorders=[Recorder(Note, lambda _: True, owner=True)])
+    outcome = submit(note("a"))
+    assert [rejection.errors[0].message for rejection in outcome.rejected] == ["the plugin trial failed to record it"]
+    assert "must return Recorded or None, not True" in runtime().registry.guard.of("trial")["record trial_note"].last_reason
+
+
 def test_what_a_failing_recorder_did_is_undone(trial):
     trial()
     outcome = submit(note("a", "break"))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pilothouse.contract.events import Event
+from pilothouse.contract.fitting import misfits
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What people are told about an event.
+    """What people are told about an event. Raises TypeError for fields of another type, which would stand in the way of others.
 
     Notices of one category with an equal `fold_key` fold into one with a count while it is unread. `recipients` are the
     ids of those whom it concerns alone; empty for everyone who may see the category. `urgent` breaks quiet hours.
@@ -25,6 +26,12 @@ class Notice:
     fold_key: str | None = None
     recipients: tuple[str, ...] = ()
     urgent: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the fields while the plugin that fills them is still at work."""
+        wrong = misfits(self)
+        if wrong:
+            raise TypeError("; ".join(wrong))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from pilothouse.access import Permission, Principal
 from pilothouse.contract.answers import Command, Credential, Price, Reservation
 from pilothouse.contract.arrivals import ArrivalSink
 from pilothouse.contract.events import Event, EventSink, Reaction
+from pilothouse.contract.fitting import misfits
 from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.notices import NotificationCategory
 from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet
 from pilothouse.contract.recording import Enricher, Measure, Recorder
 from pilothouse.contract.work import LONGEST_TASK_S, BeatEntry, HealthCheck, Task
 from pilothouse.errors import PluginError
-from pilothouse.plugins.fitting import misfits
 from pilothouse.settings import CORE_SETTINGS, Setting
 from pilothouse.signals import CORE_SIGNALS, Signal, decode_hook, tag_of
 
@@ -129,6 +129,9 @@ def answer_of(hook: str, function: Callable[..., Any], /, **asked: Any) -> Any:
         right = all(isinstance(one, Command) for one in answer)
     if not right:
         raise TypeError(f"pilothouse_{hook} must not answer {answer!r:.80}")
+    wrong = [fault for one in (answer if hook == "commands" else [answer]) for fault in misfits(one)]
+    if wrong:
+        raise TypeError(f"pilothouse_{hook}: {'; '.join(wrong)}")
     return answer
 
 

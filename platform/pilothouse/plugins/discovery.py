@@ -24,10 +24,10 @@ class Candidate:
 def discover(disabled: Sequence[str] = ()) -> list[Candidate]:
     """Import every installed plugin whose name is not disabled, in the order of names; a failing import is contained.
 
-    Where two distributions offer the same name, ours comes first, and whoever comes first has it.
+    Ours come first, before anybody can take a name or a table from them; of two with the same name whoever comes first has it.
     """
     found = [(point, *_distribution(point)) for point in entry_points(group=GROUP) if point.name not in disabled]
-    found.sort(key=lambda one: (one[0].name, one[1] != OURS, one[1]))
+    found.sort(key=lambda one: (one[1] != OURS, one[0].name, one[1]))
     return [_load(*one) for one in found]
 
 

@@ -1,9 +1,8 @@
-"""Whether the fields of a contribution hold what its class says: one wrong `order` would break every page, much later."""
+"""Whether the fields of what plugins hand over hold what its class says: a wrong `order` would break every page, much later."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -13,13 +12,13 @@ def misfits(item: Any) -> list[str]:
     """Return a sentence for each field of a dataclass that holds something else than its type allows; none for other things."""
     if not dataclasses.is_dataclass(item) or isinstance(item, type):
         return []
-    hints = _hints(type(item))
-    values = {field: getattr(item, field.name) for field in dataclasses.fields(item)}
-    return [
-        f"{field.name} must be {field.type}, not {value!r:.60}"
-        for field, value in values.items()
-        if not fits(value, hints[field.name])
-    ]
+    wrong = []
+    for name, hint, plain in _fields(type(item)):
+        value = getattr(item, name)
+        if type(value) not in plain and not fits(value, hint):
+            words = next(field.type for field in dataclasses.fields(item) if field.name == name)
+            wrong.append(f"{name} must be {words}, not {value!r:.60}")
+    return wrong
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -43,5 +42,12 @@ def _is_of(value: Any, kind: type) -> bool:
 
 
 @cache
-def _hints(kind: type) -> Mapping[str, Any]:
-    return get_type_hints(kind)
+def _fields(kind: type) -> list[tuple[str, Any, frozenset[type]]]:
+    """Return name and type of each field, and the types whose values fit without a further look."""
+    return [(name, hint, frozenset(_plain(hint))) for name, hint in get_type_hints(kind).items()]
+
+
+def _plain(hint: Any) -> set[type]:
+    if get_origin(hint) in {Union, UnionType}:
+        return {kind for part in get_args(hint) for kind in _plain(part)}
+    return {hint} if isinstance(hint, type) and get_origin(hint) is None else set()
