@@ -19,6 +19,7 @@ from pilothouse.errors import SettingsError
 
 MASTER_KEY_BYTES = 32  # AES-256
 SECRET_KEY_CHARS = 32  # 128 bits as hex: what a signing key needs at least
+UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # ms of what durations are written in, the smallest first
 LONGEST_DURATION = 3_650 * 86_400_000  # ms; beyond ten years a duration is a slip, and far beyond it leaves 64 bits
 
 
@@ -63,13 +64,18 @@ def whole(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def duration(value: str) -> int:
     """Read a duration such as `90s`, `30m`, `12h` or `2d`; a bare number is seconds. Returns milliseconds."""
-    units = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-    number, unit = (value[:-1], units[value[-1]]) if value[-1:] in units else (value, 1_000)
+    number, unit = (value[:-1], UNITS[value[-1]]) if value[-1:] in UNITS else (value, 1_000)
     if not number.isascii() or not number.isdigit() or int(number) == 0:
         raise ValueError("must be a duration such as 90s, 30m, 12h or 2d")
     if int(number) * unit > LONGEST_DURATION:
         raise ValueError("must be a duration of at most 3650d")
     return int(number) * unit
+
+
+def write_duration(ms: int) -> str:
+    """Write a duration as `duration` reads it, in the largest unit that holds it as a whole number."""
+    unit = next(unit for unit in reversed(UNITS) if ms % UNITS[unit] == 0)
+    return f"{ms // UNITS[unit]}{unit}"
 
 
 def url(*schemes: str) -> Callable[[str], str]:
@@ -283,8 +289,9 @@ class Settings:
         return str(self.values["PILOTHOUSE_BASE_URL"])
 
     def public(self) -> dict[str, Any]:
-        """Return every setting that is not secret, for `doctor` and the settings page."""
-        return {s.name: self.values[s.name] for s in self.table if not s.secret}
+        """Return every setting that is not secret, for the settings page; durations as people write them."""
+        shown = [(s, self.values[s.name]) for s in self.table if not s.secret]
+        return {s.name: write_duration(value) if s.parse is duration and value is not None else value for s, value in shown}
 
 
 def read_settings(

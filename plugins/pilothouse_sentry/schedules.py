@@ -42,6 +42,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     margin: int = MARGIN_MIN * MINUTE
     max_runtime: int = RUNTIME_MIN * MINUTE
 
+    def in_words(self) -> str:
+        """Say when the job is due, but for the time zone."""
+        if self.crontab:
+            return self.crontab
+        return f"every {self.unit}" if self.every == 1 else f"every {self.every:,} {self.unit}s"
+
     def after(self, at: int) -> int | None:
         """Return the first moment (ms) after `at` at which the job is due; for intervals `at` is when it ran."""
         moment = to_datetime(at).astimezone(_zone(self.timezone))

@@ -11,7 +11,7 @@ import hashlib
 import msgspec
 from sqlalchemy import delete, func, select
 
-from pilothouse.sdk import DAY, Execution, Signal, Source, db, lock_writers, now, raw, runtime
+from pilothouse.sdk import DAY, Execution, Signal, Source, db, lock_writers, now, raw, runtime, to_rfc3339
 from pilothouse_sentry import schedules
 from pilothouse_sentry.checkins import MISSED, CheckIn, missed_error
 from pilothouse_sentry.models import Monitor, OpenRun
@@ -116,8 +116,10 @@ def _expect(monitor: Monitor, schedule: Schedule, due: int | None) -> None:
 
 
 def _missed_run(monitor: Monitor) -> Execution:
-    due, late = monitor.due_at or 0, monitor.late_at or 0
-    told = {"monitor": monitor.slug, "check_in": "missed", "due_at": due, "schedule": schedule_of(monitor)}
+    due, late, schedule = monitor.due_at or 0, monitor.late_at or 0, schedule_of(monitor)
+    told = {"monitor": monitor.slug, "check_in": "missed", "due_at": to_rfc3339(due)}
+    if schedule is not None:
+        told |= {"schedule": schedule.in_words(), "timezone": schedule.timezone}
     key = f"missed\0{monitor.slug}\0{monitor.environment}\0{due}"
     return Execution(
         id=hashlib.sha256(key.encode()).hexdigest()[:32], workflow=monitor.slug, status="failed", finished_at=late,

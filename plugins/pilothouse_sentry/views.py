@@ -40,18 +40,11 @@ class MonitorsView(ConsoleView):
         counts = Counter(job.state for job in found)
         return {
             "jobs": [job for job in found if state in {None, job.state}], "state": state, "counts": counts, "total": len(found),
-            "shown": SHOWN, "every": EVERY_S, "words": in_words, "patience": patience,
+            "shown": SHOWN, "every": EVERY_S, "words": Schedule.in_words, "patience": patience,
             "snippet": next(snippet for snippet in SNIPPETS if snippet.name == "sentry.monitor").write(
                 request.host_url.rstrip("/"), "TOKEN"
             ),
         }  # fmt: skip
-
-
-def in_words(schedule: Schedule) -> str:
-    """Say when a job is due."""
-    if schedule.crontab:
-        return schedule.crontab
-    return f"every {schedule.unit}" if schedule.every == 1 else f"every {schedule.every:,} {schedule.unit}s"
 
 
 def patience(schedule: Schedule) -> str:

@@ -170,7 +170,7 @@ def test_plugins_add_settings_of_their_own():
     environ = {**SOUND, "PILOTHOUSE_WEATHER_PAUSE": "2m"}
     settings = read_settings(environ).extended(extra)
     assert settings["PILOTHOUSE_WEATHER_PAUSE"] == 120_000
-    assert settings.public()["PILOTHOUSE_WEATHER_PAUSE"] == 120_000
+    assert settings.public()["PILOTHOUSE_WEATHER_PAUSE"] == "2m"
 
 
 def test_a_wrong_setting_of_a_plugin_is_named_too():

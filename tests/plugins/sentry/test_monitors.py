@@ -11,7 +11,7 @@ from tests.conftest import token_of
 from tests.plugins.sentry.conftest import Sentry
 
 from pilothouse import clock
-from pilothouse.clock import DAY, HOUR, MINUTE
+from pilothouse.clock import DAY, HOUR, MINUTE, to_rfc3339
 from pilothouse.db import unit_of_work
 from pilothouse_sentry import schedules, service
 
@@ -132,7 +132,10 @@ def test_a_job_that_did_not_start_is_a_failed_run_once(sentry: Sentry, api: Any,
     assert (search(), search()) == (1, 0)
     [missed] = api.get("/api/executions?status=failed&since=0").json["data"]
     assert (missed["workflow"], missed["trigger"], missed["started_at"]) == ("nightly", "schedule", None)
-    assert missed["attributes"]["due_at"] == at("2026-01-11T03:00")
+    assert missed["attributes"] == {
+        "monitor": "nightly", "check_in": "missed", "due_at": to_rfc3339(at("2026-01-11T03:00")), "schedule": "0 3 * * *",
+        "timezone": "Europe/Berlin",
+    }  # fmt: skip
     [error] = api.get("/api/errors?since=0").json["data"]
     assert (error["error_type"], error["execution_id"]) == ("MissedCheckIn", missed["id"])
     time_of_day.at = at("2026-01-12T03:10")
