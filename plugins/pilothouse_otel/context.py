@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pilothouse.sdk import StepKind
-from pilothouse_otel.kinds import OPERATION, TRACELOOP_KIND
+from pilothouse_otel.kinds import OPENINFERENCE_KIND, OPERATION, TRACELOOP_KIND
 from pilothouse_otel.spans import CONSUMER, SERVER, Attributes, Span
 from pilothouse_otel.values import first_text
 
@@ -52,8 +52,9 @@ def named_workflow(span: Span) -> str | None:
 def workflow_of_root(span: Span) -> str:
     """Return the workflow's name as the root span has it: named, the agent that it invokes, or the span's own name."""
     named = named_workflow(span)
-    if named is None and span.attributes.get(OPERATION) == "invoke_agent":
-        named = first_text(span.attributes, ("gen_ai.agent.name",))
+    invokes = span.attributes.get(OPERATION) == "invoke_agent" or span.attributes.get(OPENINFERENCE_KIND) == "AGENT"
+    if named is None and invokes:
+        named = first_text(span.attributes, ("gen_ai.agent.name", "agent.name"))
     return named or first_text({"name": span.name}, ("name",)) or "unnamed"
 
 

@@ -23,7 +23,7 @@ from pilothouse_otel.content import (
 )
 from pilothouse_otel.context import Context, context_of, trigger_of, workflow_of_root
 from pilothouse_otel.failures import EXCEPTION_EVENT, errors_of, has_failed, make_error
-from pilothouse_otel.kinds import UNNAMED, is_log, is_pending, kind_of, step_name
+from pilothouse_otel.kinds import OPERATION, UNNAMED, is_log, is_pending, kind_of, step_name
 from pilothouse_otel.limits import LONGEST_NAME
 from pilothouse_otel.shapes import Shape, note_shapes
 from pilothouse_otel.spans import CONSUMER, KINDS, REMOTE, REMOTE_KNOWN, SERVER, Attributes, Refused, Span
@@ -53,6 +53,9 @@ def translate(spans: Iterable[Span], now: int, refused: Refused) -> list[Item]:
     for trace in traces.values():
         kinds = kinds_of(trace)
         context = context_of(trace, kinds)
+        if _only_creates_an_agent(trace):
+            items += ((span.place, _event(span, context, {})) for span in trace.values())
+            continue
         items += _executions(trace, context)
         items += parts_of(trace, kinds, context)
         usages += usages_of(trace, kinds, context)
@@ -74,7 +77,7 @@ def parts_of(spans: Spans, kinds: Mapping[str, StepKind], context: Context) -> I
         yield span.place, make_error(failure, span, context)
     for key in kinds:
         if is_log(spans[key].attributes):
-            yield spans[key].place, _event(spans[key], context)
+            yield spans[key].place, _event(spans[key], context, {"execution_id": spans[key].trace_id, "step_id": key})
 
 
 def _executions(spans: Spans, context: Context) -> Iterator[Item]:
@@ -224,9 +227,15 @@ def _pending(span: Span) -> Iterator[Item]:
     yield span.place, _step(running, kinds.get(real))
 
 
-def _event(span: Span, context: Context) -> EventSignal:
-    """Make the event of a span that only notes that something happened."""
-    rest = _rest(span)
+def _only_creates_an_agent(spans: Spans) -> bool:
+    """Say whether a trace is no run: frameworks tell, each in a trace of its own, of the agents that a program makes."""
+    first = next(iter(spans.values()))
+    of_creating = first.attributes.get(OPERATION) == "create_agent" and first.parent_id is None and first.end is not None
+    return of_creating and len(spans) == 1 and not has_failed(first)
+
+
+def _event(span: Span, context: Context, place: dict[str, str]) -> EventSignal:
+    """Make the event of a span that only notes that something happened; `place` says in which run and step, if in any."""
     return EventSignal(
         id=call_id(span),
         name=cut(span.name, LONGEST_NAME) or UNNAMED,
@@ -235,7 +244,7 @@ def _event(span: Span, context: Context) -> EventSignal:
         session=context.session,
         ok=not has_failed(span),
         at=span.start,
-        properties=raw({**rest, "execution_id": span.trace_id, "step_id": span.span_id}),
+        properties=raw({**_rest(span), **place}),
     )
 
 

@@ -54,6 +54,25 @@ def test_an_agent_with_a_name_counts_before_one_without(door, trace):
     assert door.execution(other)["agent"] == "triage"
 
 
+CREATED = {"gen_ai.operation.name": "create_agent", "gen_ai.agent.name": "desk"}
+
+
+def test_an_agent_that_a_program_makes_is_an_event_and_no_run(door, trace):
+    """LangChain's agents by way of Traceloop, AutoGen's and Semantic Kernel's are told of in traces of their own."""
+    door.export(span("create_agent desk", trace, attributes=CREATED))
+    assert not door.knows(trace)
+    components = door.api.get("/api/telemetry/components?range=24h").json["data"]
+    assert next(line for line in components if line["component"] == "order-desk")["events"] >= 1
+
+
+def test_an_agent_that_is_made_in_a_run_or_cannot_be_made_is_a_step(door, trace):
+    door.export(span("create_agent desk", trace, parent="root", attributes=CREATED), span("root", trace))
+    assert door.steps(trace)["create_agent desk"]["kind"] == "agent"
+    other = trace_id()
+    door.export(span("create_agent desk", other, attributes=CREATED, **failed("no such model")))
+    assert door.execution(other)["status"] == "failed"
+
+
 @pytest.mark.parametrize(("name", "attribute", "expected"), [
     ("SimpleTool", "tool.name", "lookup_order"), ("FunctionTool.acall", "tool.name", "lookup_order"),
     ("running tool", "gen_ai.tool.name", "lookup_order"), ("execute_tool lookup_order", "gen_ai.tool.name", "execute_tool lookup_order"),
@@ -167,7 +186,8 @@ WORKFLOWS = [
     ({"langfuse.trace.name": "a"}, "a"),
     ({"ai.telemetry.functionId": "a", "ai.operationId": "ai.generateText"}, "a"),
     (AGENT, "triage"),
-    ({"openinference.span.kind": "CHAIN"}, "root"),
+    ({"openinference.span.kind": "AGENT", "agent.name": "triage"}, "triage"),
+    ({"openinference.span.kind": "CHAIN", "agent.name": "triage"}, "root"),
     ({}, "root"),
 ]
 
@@ -180,7 +200,6 @@ def test_the_workflow_is_named_or_takes_the_root_s_name(door, trace, attributes,
 
 KINDS = [
     ({"gen_ai.operation.name": "embeddings"}, "llm"),
-    ({"gen_ai.operation.name": "create_agent"}, "agent"),
     ({"gen_ai.operation.name": "acompletion"}, "llm"), ({"gen_ai.operation.name": "aresponses"}, "llm"),
     ({"gen_ai.operation.name": "embedding"}, "llm"), ({"gen_ai.operation.name": "arerank"}, "retrieval"),
     ({"gen_ai.operation.name": "execute_task"}, "task"),
