@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from flask import Response, request, url_for
+from flask import Response, redirect, request, url_for
 
 from pilothouse.sdk import (
     DAY,
@@ -99,6 +99,12 @@ class ErrorsView(ConsoleView):
             "detail_of": _detail_of, "stack_of": stack_showing.shown, "is_new": now() - group.first_seen_at < NEW,
             "newest_release": next(iter(newest_releases(1)), None), "hold_words": hold_words,
         }  # fmt: skip
+
+    @expose("/event/<path:error_id>")
+    def event(self, error_id: str) -> Any:
+        """Go to the group of an error, which shows that very one."""
+        error = queries.get(error_id)
+        return redirect(url_for(".group", group_id=error.group_id, error=error.id))
 
     @expose("/<group_id>/change", methods=("POST",))
     @needs(api.MANAGE)

@@ -32,6 +32,7 @@ from pilothouse_executions.models import (
 
 CHUNK = 1_000  # rows a step of a streamed export reads
 LAST = "\U0010ffff"  # sorts after every text that continues a prefix
+MEDIAN_LEAST = 5  # executions: the median of fewer is one of themselves, and says nothing
 MOST_CANDIDATES = 1_000  # workflows or agents whose name holds the searched text
 
 LISTED = (
@@ -176,8 +177,9 @@ def stats(period: Period, filters: Filters | None = None) -> Stats:
 
 
 def median(period: Period, workflow: str) -> float | None:
-    """Return the median duration (ms) of a workflow's executions that started in the period; None where none ended."""
-    return _durations(read_totals(DURATION, period.since, period.until, by=(), where={"workflow": workflow}))[0]
+    """Return the median duration (ms) of a workflow's executions that started in the period; None where few ended."""
+    found = read_totals(DURATION, period.since, period.until, by=(), where={"workflow": workflow})
+    return _durations(found)[0] if found.get((), Sum()).count >= MEDIAN_LEAST else None
 
 
 def _durations(timed: Mapping[tuple[str | None, ...], Sum]) -> list[float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from flask import Flask
@@ -160,3 +161,24 @@ def test_a_day_s_strip_has_a_bar_for_each_quarter_of_an_hour_that_something_star
                for n in range(8)))  # fmt: skip
     strip = as_role("viewer").get("/executions/?range=24h&workflow=intake").text.split('class="hist"')[1].split("</svg>")[0]
     assert strip.count(": 1 execution</title>") == 8
+
+
+def test_a_run_is_measured_by_the_median_of_several(api, as_role):
+    api.send(*({"type": "execution", "id": f"m{n}", "workflow": "intake", "status": "succeeded", "started_at": now() - 60_000,
+                "finished_at": now() - 58_000} for n in range(4)))  # fmt: skip
+    viewer = as_role("viewer")
+    assert "Against median" not in viewer.get("/executions/m0").text
+    api.send({"type": "execution", "id": "m4", "workflow": "intake", "status": "succeeded", "started_at": now() - 60_000,
+              "finished_at": now() - 56_000})  # fmt: skip
+    assert "from 2.0" in viewer.get("/executions/m4").text.split("Against median")[1]
+
+
+def test_a_failed_run_leads_to_its_error(api, as_role):
+    api.send({"type": "execution", "id": "e1", "workflow": "intake", "status": "failed",
+              "error": {"error_type": "KeyError", "message": "total"}})  # fmt: skip
+    viewer = as_role("viewer")
+    [link] = set(re.findall(r'href="(/errors/event/[^"]+)"', viewer.get("/executions/e1").text))
+    page = viewer.get(link, follow_redirects=True)
+    assert page.status_code == 200
+    assert '<h1 class="anyw">KeyError</h1>' in page.text
+    assert viewer.get("/errors/event/nothing").status_code == 404
