@@ -57,6 +57,22 @@ def test_a_page_that_cannot_be_made_takes_out_its_plugin_alone(app_with, sign_in
         assert "its page probe cannot be made" in owner.get("/settings/plugins").text
 
 
+@pytest.mark.parametrize("path", ["/welcome", "/login", "/settings/plugins"])
+def test_a_page_in_the_place_of_another_takes_its_plugin_out(app_with, sign_in, path):
+    class Usurper(ConsoleView):
+        title = "Probe"
+
+        @expose("/")
+        def index(self):
+            return "taken over"
+
+    Usurper.path = path
+    with app_with(plugin(admin_views=page_of(lambda: Usurper("probe")))) as app:
+        owner = sign_in(app, "owner")
+        assert "taken over" not in owner.get(f"{path}/", follow_redirects=True).text
+        assert f"its routes cannot be mounted: GET {path}/ is taken by" in owner.get("/settings/plugins").text
+
+
 def test_the_entry_of_a_page_that_is_not_there_is_absent(app_with, sign_in):
     item = NavItem("Ghost", "probe.nowhere", "core.console.view")
     with app_with(plugin(navigation=[item])) as app:

@@ -30,6 +30,7 @@ def mount(app: Flask, registry: Registry) -> None:
             app.register_blueprint(blueprint)
         except Exception as fault:  # noqa: BLE001 - a blueprint's own set-up may raise anything; it takes its plugin out
             _take_out(registry, plugin, f"its routes cannot be mounted: {fault}")
+    owners.update({page.name: plugin for plugin, page in registry.all("admin_views")})  # each page is a blueprint, too
     _refuse_shadowing(app, registry, owners)
     app.extensions[OWNERS] = owners
     app.before_request(_refuse_switched_off)
@@ -37,12 +38,15 @@ def mount(app: Flask, registry: Registry) -> None:
 
 
 def _refuse_shadowing(app: Flask, registry: Registry, owners: Mapping[str, str]) -> None:
-    """Take out plugins with a route in the place of an earlier one; names of parameters tell no two rules apart."""
+    """Take out plugins with a route in the place of an earlier one.
+
+    Names of parameters tell no two rules apart, nor does a slash at the end: people type addresses with it and without.
+    """
     taken: dict[tuple[str, str], str] = {}
     for rule in app.url_map.iter_rules():
         blueprint = rule.endpoint.partition(".")[0]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            other = taken.setdefault((_PARAMETER.sub("<>", rule.rule), method), rule.endpoint)
+            other = taken.setdefault((_PARAMETER.sub("<>", rule.rule).rstrip("/"), method), rule.endpoint)
             if other.partition(".")[0] != blueprint and blueprint in owners:
                 words = f"its routes cannot be mounted: {method} {rule.rule} is taken by {other}"
                 _take_out(registry, owners[blueprint], words)
