@@ -4,7 +4,7 @@ import itertools
 import types
 
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
 
 from pilothouse.contract.answers import Command
 from pilothouse.contract.hookspecs import hookimpl
@@ -12,6 +12,7 @@ from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel
 from pilothouse.errors import NotFound
 from pilothouse.plugins.discovery import Candidate
+from pilothouse.web.api import ApiBlueprint
 from pilothouse.web.console import ConsoleView, expose
 
 
@@ -71,6 +72,20 @@ def test_a_page_in_the_place_of_another_takes_its_plugin_out(app_with, sign_in, 
         owner = sign_in(app, "owner")
         assert "taken over" not in owner.get(f"{path}/", follow_redirects=True).text
         assert f"its routes cannot be mounted: GET {path}/ is taken by" in owner.get("/settings/plugins").text
+
+
+HOOKS = ["before_app_request", "after_app_request", "teardown_app_request", "app_context_processor", "app_url_value_preprocessor",
+         "app_url_defaults"]  # fmt: skip
+
+
+@pytest.mark.parametrize("reach", [*(getattr(Blueprint, name) for name in HOOKS), lambda bp, f: bp.app_errorhandler(404)(f)])
+def test_a_blueprint_that_hooks_into_the_requests_of_others_takes_its_plugin_out(app_with, sign_in, reach):
+    blueprint = ApiBlueprint("probe")
+    reach(blueprint, fails)
+    with app_with(plugin(api_blueprints=[blueprint])) as app:
+        owner = sign_in(app, "owner")
+        assert "hooks into the requests of others" in owner.get("/settings/plugins").text
+        assert owner.get("/nothing-here").status_code == 404
 
 
 def test_the_entry_of_a_page_that_is_not_there_is_absent(app_with, sign_in):

@@ -260,12 +260,11 @@ def pilothouse_login_methods() -> Iterable[LoginMethod]:  # type: ignore[empty-b
 
 @hookspec
 def pilothouse_api_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-body]
-    """Return `ApiBlueprint`s, mounted below /api; each of their routes states its permission. `title`
-    heads them in the documentation.
+    """Return `ApiBlueprint`s, mounted below /api; each of their routes states its permission. `title` heads them in the docs.
 
-    Mounted once at start. One that cannot be mounted, or has a route in the place of another's, takes its plugin out. A
-    route without a permission stops the start of all: the application never starts open. What a route raises is a problem
-    answer.
+    Mounted once at start. One that cannot be mounted, has a route in the place of another's or hooks into the requests of
+    others (`before_app_request` and its like), takes its plugin out. A route without a permission stops the start of all:
+    the application never starts open. What a route raises is a problem answer.
 
     Example: `return [api.blueprint()]`
     """

@@ -22,6 +22,7 @@ from pilothouse.contract.notices import NotificationCategory
 from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel, Snippet
 from pilothouse.contract.recording import Enricher, Measure, Recorder
 from pilothouse.contract.work import LONGEST_TASK_S, BeatEntry, HealthCheck, Task
+from pilothouse.db import Model
 from pilothouse.errors import PluginError
 from pilothouse.settings import CORE_SETTINGS, Setting
 from pilothouse.signals import CORE_SIGNALS, Signal, decode_hook, tag_of
@@ -61,7 +62,7 @@ ANSWERS: Mapping[str, type] = {
     "commands": Iterable,
     "records": Mapping,
 }
-CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": object}
+CLASSES: Mapping[str, type] = {"signals": Signal, "events": Event, "models": Model}
 PREFIXED = frozenset({"permissions", "tasks", "events", "reactions", "panels", "beat_schedule", "health_checks",
                       "event_sinks", "arrival_sinks", "snippets"})  # fmt: skip
 JOINED = frozenset({"api_blueprints", "admin_views"})  # Flask takes no dots in these

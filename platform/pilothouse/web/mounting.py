@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 
 from pilothouse import logs
 from pilothouse.access import PUBLIC
@@ -15,6 +15,10 @@ from pilothouse.plugins.switches import is_enabled
 from pilothouse.runtime import application
 
 _PARAMETER = re.compile(r"<[^>]*>")
+REACHES = (  # what Flask keeps for all requests under the key None
+    "before_request_funcs", "after_request_funcs", "teardown_request_funcs", "template_context_processors",
+    "url_value_preprocessors", "url_default_functions",
+)  # fmt: skip
 OWNERS = "pilothouse_owners"  # blueprint name -> plugin name
 
 
@@ -27,7 +31,10 @@ def mount(app: Flask, registry: Registry) -> None:
     for plugin, blueprint in registry.all("api_blueprints"):
         owners.setdefault(blueprint.name, plugin)  # also of one that fails: what is half mounted must answer 404
         try:
-            app.register_blueprint(blueprint)
+            if plugin == CORE:  # whose own hooks count and log all requests
+                app.register_blueprint(blueprint)
+            else:
+                _register(app, blueprint)
         except Exception as fault:  # noqa: BLE001 - a blueprint's own set-up may raise anything; it takes its plugin out
             _take_out(registry, plugin, f"its routes cannot be mounted: {fault}")
     owners.update({page.name: plugin for plugin, page in registry.all("admin_views")})  # each page is a blueprint, too
@@ -35,6 +42,24 @@ def mount(app: Flask, registry: Registry) -> None:
     app.extensions[OWNERS] = owners
     app.before_request(_refuse_switched_off)
     require_permissions(app, registry)
+
+
+def _register(app: Flask, blueprint: Blueprint) -> None:
+    """Register a blueprint. Raises ValueError where it reaches into the requests of others, which is undone then.
+
+    What fails in `before_app_request` and its like would fail on every page.
+    """
+    functions = [getattr(app, name) for name in REACHES]
+    known = [list(found[None]) for found in functions]
+    handlers = {code: dict(found) for code, found in app.error_handler_spec[None].items()}
+    app.register_blueprint(blueprint)
+    if [found[None] for found in functions] == known and app.error_handler_spec[None] == handlers:
+        return
+    for found, before in zip(functions, known, strict=True):
+        found[None] = before
+    app.error_handler_spec[None].clear()
+    app.error_handler_spec[None].update(handlers)
+    raise ValueError(f"the blueprint {blueprint.name} hooks into the requests of others")
 
 
 def _refuse_shadowing(app: Flask, registry: Registry, owners: Mapping[str, str]) -> None:
