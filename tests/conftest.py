@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,8 @@ import pytest
 import redis
 from flask import Flask
 from hypothesis import settings as hypothesis_settings
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import event, inspect, text
 from werkzeug.routing import Rule
@@ -68,30 +69,90 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("no_cover")
 
 
+class KeptTemplates(BytecodeCache):
+    """The code of every template that was compiled, in memory: to read it from a file took longer than to make the rest."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+COVERED = pytest.StashKey[set[tuple[object, int]]]()  # the fixtures, each with the number of its parameter, that coverage saw
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: Any) -> Iterator[Any]:
+    """Look at what a fixture runs the first time only: traced, an application costs twice as much, and there are many."""
+    covered = request.config.stash.setdefault(COVERED, set())
+    made = (fixturedef, request.param_index)
+    with uncovered(request.config) if made in covered else nullcontext():
+        if is_covering(request.config):
+            covered.add(made)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Leave what is made for a test that is left out of coverage out of it, too; pytest-cov only leaves out the test."""
+    with uncovered(item.config) if item.get_closest_marker("no_cover") else nullcontext():
+        return (yield)
+
+
+def is_covering(config: pytest.Config) -> bool:
+    """Whether coverage looks at what runs now."""
+    plugin: Any = config.pluginmanager.getplugin("_cov")
+    return plugin is not None and plugin.cov_controller is not None and plugin.cov_controller.started
+
+
+@contextmanager
+def uncovered(config: pytest.Config) -> Iterator[None]:
+    """Leave what runs inside the block out of coverage."""
+    if not is_covering(config):
+        yield
+        return
+    coverage = config.pluginmanager.getplugin("_cov").cov_controller
+    coverage.pause()
+    try:
+        yield
+    finally:
+        coverage.resume()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile each template once a run: an application costs 40 ms instead of 280 then, and there are many."""
+def compiled_templates() -> Iterator[None]:
+    """Compile each template once a run: an application costs an eighth of it then, and there are many."""
     before = Flask.jinja_options
-    Flask.jinja_options = {**before, "bytecode_cache": FileSystemBytecodeCache(str(tmp_path_factory.mktemp("jinja")))}
+    Flask.jinja_options = {**before, "bytecode_cache": KeptTemplates()}
     yield
     Flask.jinja_options = before
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_routes() -> Iterator[None]:
-    """Compile each route's address once a run: that is half of what an application costs, and it only depends on the rule."""
-    compile_one: Any = Rule._compile_builder
+    """Compile each route's address once a run: that is most of what an application costs, and it only depends on the rule."""
+    compile_one: Any = Rule.compile
     kept: dict[Any, Any] = {}
 
-    def compile_once(rule: Any, append_unknown: bool = True) -> Any:
-        key = (rule.rule, tuple(rule._trace), tuple(sorted((rule.defaults or {}).items())), append_unknown)
+    def compile_once(rule: Any) -> None:
+        defaults = tuple(sorted((rule.defaults or {}).items()))
+        address = (rule.rule, rule.subdomain, rule.host, rule.merge_slashes, defaults)
+        key = (*address, rule.map.host_matching, frozenset(rule.map.converters.items()))
         if key not in kept:
-            kept[key] = compile_one(rule, append_unknown)
-        return kept[key]
+            compile_one(rule)
+            made = {name: vars(rule)[name] for name in ("_parts", "_trace", "_converters", "arguments")}
+            kept[key] = (made, rule._build.__func__, rule._build_unknown.__func__)
+        else:
+            made, build, build_unknown = kept[key]
+            vars(rule).update(made, _build=build.__get__(rule), _build_unknown=build_unknown.__get__(rule))
 
-    Rule._compile_builder = compile_once  # type: ignore[method-assign]
+    Rule.compile = compile_once  # type: ignore[method-assign]
     yield
-    Rule._compile_builder = compile_one
+    Rule.compile = compile_one  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="module")

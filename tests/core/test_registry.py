@@ -168,6 +168,19 @@ def test_a_plugin_that_cannot_be_imported_says_why():
     assert reason(Candidate("trial", None, failure="import failed: ImportError: no")) == "import failed: ImportError: no"
 
 
+class Answers:
+    """What a plugin keeps its hooks in instead of writing them as functions."""
+
+    @hookimpl
+    def pilothouse_permissions(self):
+        return [VIEW]
+
+
+@pytest.mark.parametrize("hook", [Answers().pilothouse_permissions, staticmethod(hookimpl(lambda: [VIEW]))])
+def test_a_hook_need_not_be_written_as_a_function(hook):
+    assert built(module(manifest=manifest(), permissions=hook)).get("trial").contributions["permissions"] == (VIEW,)
+
+
 def test_a_forgotten_decorator_is_noticed():
     assert reason(module(manifest=manifest(), tasks=no_tasks)) == "pilothouse_tasks lacks the decorator @hookimpl"
 

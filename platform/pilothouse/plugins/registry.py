@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from types import FunctionType, MethodType
 from typing import Any, Literal
 
 import pluggy
@@ -26,6 +27,7 @@ from pilothouse.plugins.switches import is_enabled
 SDK_VERSION = "1.0"
 CORE = "core"  # its own contributions come the same way, but nothing works without them
 PREFIX = "pilothouse_"
+FUNCTIONS = (FunctionType, MethodType, classmethod, staticmethod)  # what pluggy takes for a hook's implementation
 
 
 @dataclass(slots=True)
@@ -132,12 +134,22 @@ class Registry:
         return sorted(getattr(self._manager.hook, PREFIX + hook).get_hookimpls(), key=turn)
 
 
+class _Manager(pluggy.PluginManager):
+    """Passes over what is no function in a module: to let pluggy look into all that it imports was a tenth of a start."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Return what `@hookimpl` left at the plugin's attribute `name`, None where it left nothing."""
+        if inspect.ismodule(plugin) and not isinstance(vars(plugin).get(name), FUNCTIONS):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 def build_registry(candidates: Iterable[Candidate]) -> Registry:
     """Check every candidate, order them by `requires` and collect what they contribute.
 
     Never raises for a plugin's fault: the plugin and those that require it are marked failed, with the reason.
     """
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     states = [_introduce(candidate, manager) for candidate in _told_apart(candidates)]
     ordered = _in_order(states, manager)
