@@ -1,4 +1,4 @@
-# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make docs: the reference of hooks and the SDK. make bench: the figures. make fuzz: a million mutated bodies.
+# make run: the console on this machine. make test: the tests. make check: lint, types, layers. make docs: what docs say of hooks, SDK and modules. make bench: the figures. make fuzz: a million mutated bodies.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,7 @@ check: $(VENV)/develop
 docs: $(VENV)/develop
 	$(BIN)/python tests/contract/test_hook_reference.py
 	$(BIN)/python tests/contract/test_sdk_reference.py
+	$(BIN)/python tests/contract/test_module_map.py
 
 bench: $(VENV)/develop
 	$(BIN)/python -m tests.bench $(BENCH)
