@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from pilothouse.sdk import DAY, NOTHING, EventSignal, Execution, Signal, Status, Step, StepKind, raw
+from pilothouse_otel import mlflow
 from pilothouse_otel.calls import call_id, usages_of, without_twins
 from pilothouse_otel.content import (
     NUMBERED_INPUT,
@@ -43,6 +44,8 @@ def translate(spans: Iterable[Span], now: int, refused: Refused) -> list[Item]:
     traces: dict[str, dict[str, Span]] = {}
     items: list[Item] = []
     for span in spans:
+        if mlflow.TYPE in span.attributes:
+            span.attributes = mlflow.in_common_names(span.attributes)
         if max(span.start or 0, span.end or 0) > now + DAY:
             refused.add("a span lies more than 24 hours in the future")
         elif is_pending(span.attributes):
@@ -189,11 +192,15 @@ def _step_attributes(span: Span, name: str) -> msgspec.Raw:
         events = [
             {"name": event.name, "at": event.at, "attributes": event.attributes}
             for event in span.events
-            if event.name != EXCEPTION_EVENT and not event.name.endswith(CHUNKS) and not is_content(event.name)
+            if event.name != EXCEPTION_EVENT and not _is_chunk(event.name) and not is_content(event.name)
         ]
         if events:
             attributes["otel.events"] = events
     return raw(attributes)
+
+
+def _is_chunk(name: str) -> bool:
+    return name.endswith(CHUNKS) or name.startswith(mlflow.CHUNK)
 
 
 def _rest(span: Span) -> Attributes:

@@ -129,11 +129,11 @@ def fields_of(names: Sequence[str]) -> Fields:
 def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
     """Return the usage that a span reports; None where it reports none."""
     if fields.langfuse:
-        found = usage_of_details(_object(attributes[LANGFUSE_USAGE]), "langfuse")
+        found = usage_of_details(an_object(attributes[LANGFUSE_USAGE]), "langfuse")
         if found is not None:
             return msgspec.structs.replace(found, cost=_cost_of_details(attributes, found))
     if fields.gemini:
-        found = _gemini(_object(_object(attributes[GEMINI]).get("usage_metadata")))
+        found = _gemini(an_object(an_object(attributes[GEMINI]).get("usage_metadata")))
         if found is not None:
             return found
     prompt, source = _pick(attributes, fields.prompt, _PROMPT)
@@ -155,7 +155,7 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
             cost=cost_text(first_amount(attributes, fields.cost), (prompt or 0) + (completion or 0)),
         )
     )
-    return _with_parts_of(usage_of_details(_object(attributes[fields.raw[0]]), source), usage) if fields.raw else usage
+    return _with_parts_of(usage_of_details(an_object(attributes[fields.raw[0]]), source), usage) if fields.raw else usage
 
 
 def _with_parts_of(raw: Usage | None, usage: Usage) -> Usage:
@@ -195,8 +195,8 @@ def usage_of_details(details: Mapping[str, Any], source: str) -> Usage | None:
 def _inclusive(details: Mapping[str, Any], names: tuple[str, str], source: str) -> Usage:
     """OpenAI's bodies, old and new: input includes what was cached."""
     prompt, completion = names
-    of_prompt = _object(details.get(f"{prompt}_details"))
-    of_completion = _object(details.get(f"{completion}_details"))
+    of_prompt = an_object(details.get(f"{prompt}_details"))
+    of_completion = an_object(details.get(f"{completion}_details"))
     return complete(
         Usage(
             source=source,
@@ -277,7 +277,7 @@ def _sum(parts: Mapping[str, int], marks: tuple[str, ...]) -> int | None:
 
 
 def _cost_of_details(attributes: Attributes, usage: Usage) -> str | None:
-    details = _object(attributes.get(LANGFUSE_COST))
+    details = an_object(attributes.get(LANGFUSE_COST))
     costs = [cost for name, value in details.items() if name != "total" and (cost := amount(value)) is not None]
     return cost_text(amount(details.get("total")) or (sum(costs) if costs else None), usage.total)
 
@@ -319,8 +319,8 @@ def response_of(attributes: Attributes, fields: Fields) -> str | None:
     found = first_text(attributes, fields.response)
     body = attributes.get("output.value")
     if found is None and isinstance(body, str) and body.startswith("{") and "openinference.span.kind" in attributes:
-        answer = _object(body)
-        ids = (_object(part).get("id") for part in (answer, answer.get("llm_output"), _metadata_of_langchain(answer)))
+        answer = an_object(body)
+        ids = (an_object(part).get("id") for part in (answer, answer.get("llm_output"), _metadata_of_langchain(answer)))
         found = next((first_text({"id": one}, ("id",)) for one in ids if isinstance(one, str)), None)
     return found
 
@@ -331,7 +331,7 @@ def _metadata_of_langchain(answer: Mapping[str, Any]) -> Any:
     while isinstance(inner, list) and len(inner) == 1:
         inner = inner[0]
     for name in ("message", "kwargs", "response_metadata"):
-        inner = _object(inner).get(name)
+        inner = an_object(inner).get(name)
     return inner
 
 
@@ -348,7 +348,7 @@ def _of_python(text: str) -> str:
     return text.replace("'", '"').replace("None", "null").replace("True", "true").replace("False", "false")
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def an_object(value: Any) -> Mapping[str, Any]:
     """Return a map that is one already or stands in JSON text or Python's; an empty one for all else."""
     if isinstance(value, str):
         try:

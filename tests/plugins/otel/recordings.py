@@ -10,8 +10,8 @@ from typing import Any
 HERE = Path(__file__).parent / "cases"  # a few small ones, so that a clone has some
 SHARED = Path(__file__).parents[4] / "shared" / "corpus"
 DIALECTS = (
-    "genai-", "langfuse-", "langgraph-", "logfire", "openai-agents", "openinference-", "otel-openai", "otlp-", "pydantic-ai",
-    "traceloop-", "vercel-ai",
+    "genai-", "google-adk", "langchain-", "langfuse-", "langgraph-", "litellm", "logfire", "mlflow", "openai-agents",
+    "openinference-", "otel-openai", "otlp-", "pydantic-ai", "strands", "traceloop-", "vercel-ai",
 )  # fmt: skip
 FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "authorization"})
 Recorded = dict[str, Any]
