@@ -51,11 +51,12 @@ class Registry:
         """Take the plugins in their final order."""
         self.plugins = tuple(plugins)
         self.guard = Guard()
-        self._manager = manager
         self._by_name = {plugin.name: plugin for plugin in plugins}
         self._permissions: dict[str, Permission] = {p.name: p for _, p in self.all("permissions")}
         self._reactions: dict[type[Event], list[tuple[str, Reaction]]] = {}
         self._sinks: dict[type[Event], list[tuple[str, EventSink]]] = {}
+        places = {plugin.name: place for place, plugin in enumerate(plugins)}
+        self._asked = {hook: _in_turn(manager, hook, places) for hook in ANSWERS}
         for name, reaction in self.all("reactions"):
             self._reactions.setdefault(reaction.event, []).append((name, reaction))
 
@@ -110,8 +111,8 @@ class Registry:
         or answers what the hook does not promise, is passed over; one that is off is not asked. Raises what an
         implementation raises on purpose (a PilothouseError).
         """
-        for implementation in self._implementations(hook):
-            plugin = self._manager.get_name(implementation.plugin) or ""
+        for implementation in self._asked[hook]:
+            plugin = implementation.plugin_name
             if not is_enabled(plugin):
                 continue
             try:
@@ -124,14 +125,14 @@ class Registry:
         return None
 
 
-    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
-        places = {plugin.name: place for place, plugin in enumerate(self.plugins)}
+def _in_turn(manager: pluggy.PluginManager, hook: str, places: Mapping[str, int]) -> list[pluggy.HookImpl]:
+    """Return the implementations of a hook: those that want to be first, then by their plugins' places, then the last."""
 
-        def turn(implementation: pluggy.HookImpl) -> tuple[int, int]:
-            rank = -1 if implementation.tryfirst else 1 if implementation.trylast else 0
-            return rank, places[implementation.plugin_name]
+    def turn(implementation: pluggy.HookImpl) -> tuple[int, int]:
+        rank = -1 if implementation.tryfirst else 1 if implementation.trylast else 0
+        return rank, places[implementation.plugin_name]
 
-        return sorted(getattr(self._manager.hook, PREFIX + hook).get_hookimpls(), key=turn)
+    return sorted(getattr(manager.hook, PREFIX + hook).get_hookimpls(), key=turn)
 
 
 class _Manager(pluggy.PluginManager):
