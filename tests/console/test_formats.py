@@ -64,6 +64,10 @@ def test_what_is_missing_is_an_en_dash():
     assert {write(None) for write in writers} == {"\u2013"}
 
 
+def test_a_program_s_name_becomes_a_word_of_the_page():
+    assert [formats.word(text) for text in ("schedule", "api", "OpenAI agents", "")] == ["Schedule", "API", "OpenAI agents", ""]
+
+
 def test_initials_come_from_names_and_addresses():
     assert [formats.initials(name) for name in ("Ada Moreau", "ada.m@x.org", "", "\u00e9mile")] == ["AM", "AM", "?", "\u00c9"]
 

@@ -127,7 +127,7 @@ def prepare() -> None:
                 made["token"] = create_token("first ingest token", ["ingest"])[1]
             steps.append(self_report.step(run, "make the owner and the first token", at))
         # a new console shows at once what it did itself
-        runtime().reporter.flush(self_report.run("pilothouse start", "succeeded", begun, id=run, trigger="up"), *steps)
+        runtime().reporter.flush(self_report.run("pilothouse start", "succeeded", begun, id=run, trigger="command"), *steps)
         click.echo(json.dumps(made))
 
 

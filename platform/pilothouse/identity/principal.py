@@ -147,5 +147,5 @@ def require(permission_name: str) -> Principal:
     permission = runtime().registry.permission(permission_name)
     if not principal.may(permission):
         lacks = "role" if principal.role not in permission.roles else f"token without the scope {permission.scope}"
-        raise Forbidden(f"{permission.title}: not allowed for your {lacks}.")
+        raise Forbidden(f"Your {lacks} does not allow this: {permission.title}.")
     return principal

@@ -14,6 +14,7 @@ NBSP = "\u00a0"
 MISSING = "\u2013"
 NANO = 1_000_000_000  # nano-dollars in a dollar
 _ZEROS = re.compile(rf"\.0(?={NBSP})|{NBSP}00{NBSP}[smh]$")
+ACRONYMS = frozenset({"api", "cli", "http", "llm", "sdk", "ui"})
 JUST_NOW = 5 * clock.SECOND  # younger than this reads "now": a figure that jumps each second tells nothing
 
 
@@ -128,6 +129,11 @@ def size(octets: float | None) -> str:
         value /= 1000
         names.pop(0)
     return f"{value:.0f}{NBSP}B" if names[0] == "B" else f"{value:.1f}{NBSP}{names[0]}"
+
+
+def word(text: str) -> str:
+    """Write a name of a program as a word of the page: `schedule` as `Schedule`, `api` as `API`, `OpenAI agents` as it is."""
+    return text.upper() if text in ACRONYMS else text[:1].upper() + text[1:]
 
 
 def initials(name: str) -> str:

@@ -19,7 +19,7 @@ def init_pieces(app: Flask) -> None:
     """Give the templates their globals and filters; whitespace between tags is cut."""
     environment = app.jinja_env
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["count"] = formats.count
+    environment.filters.update(count=formats.count, word=formats.word)
     environment.globals.update(
         qs=urls.qs, toggled=urls.toggled, kept=urls.kept, pieces=_pieces(), formats=formats
     )
