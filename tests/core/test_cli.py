@@ -177,4 +177,4 @@ def test_a_new_plugin_passes_its_own_tests(run, place: Path, tmp_path: Path) -> 
         cwd=folder, capture_output=True, text=True, check=False,
         env={"PATH": "", "PYTHONPATH": str(folder / "src"), "PYTHONWARNINGS": "error"},
     )  # fmt: skip
-    assert "4 passed" in told.stdout, told.stdout
+    assert "5 passed" in told.stdout, told.stdout

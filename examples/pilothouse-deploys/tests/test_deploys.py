@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pilothouse.conformance import faults
+
 DEPLOY = {"type": "deploy", "id": "d1", "service": "checkout", "version": "2026.11.3"}
+
+
+def test_the_plugin_keeps_the_rules_of_the_house(app):  # noqa: ARG001 - they are looked at in a running application
+    assert faults("deploys") == []
 
 
 def test_a_deployment_is_recorded_once_and_listed(api):

@@ -341,7 +341,12 @@ from __future__ import annotations
 
 from pilothouse_$name.service import KEPT, write_note
 
+from pilothouse.conformance import faults
 from pilothouse.sdk import now, unit_of_work
+
+
+def test_the_plugin_keeps_the_rules_of_the_house(app):
+    assert faults("$name") == []
 
 
 def test_a_note_is_kept_and_listed(api):

@@ -176,7 +176,8 @@ def _check_type(plugin: str, kind: str, item: Any) -> None:
     else:
         expected, right = CLASSES[kind], isinstance(item, type) and issubclass(item, CLASSES[kind])
     if not right:
-        raise PluginError(plugin, f"pilothouse_{kind}: {item!r:.80} is no {expected.__name__}")
+        name = "Model" if expected is Model else expected.__name__  # SQLAlchemy makes the base under a name of its own
+        raise PluginError(plugin, f"pilothouse_{kind}: {item!r:.80} is no {name}")
     wrong = misfits(item)
     if wrong:
         called = getattr(item, "name", None) or getattr(item, "title", None) or type(item).__name__
