@@ -77,7 +77,7 @@ class ExecutionsView(ConsoleView):
         period = _period(query)
         if filters.session is None:
             counted = queries.stats(period or Period(0, now() + DAY), filters.without("status", "q", "since", "until"))
-            histogram = _histogram(period or read_period("24h"), filters)
+            histogram = [] if filters.q else _histogram(period or read_period("24h"), filters)
         else:
             counted, histogram = queries.of_session(filters.session), []
         workflows = queries.workflows()

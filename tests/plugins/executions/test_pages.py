@@ -182,3 +182,13 @@ def test_a_failed_run_leads_to_its_error(api, as_role):
     assert page.status_code == 200
     assert '<h1 class="anyw">KeyError</h1>' in page.text
     assert viewer.get("/errors/event/nothing").status_code == 404
+
+
+def test_a_search_shows_no_figures_that_it_does_not_narrow(api, as_role):
+    api.send(*({"type": "execution", "id": f"x{n}", "workflow": "intake", "status": "failed"} for n in range(3)))
+    viewer = as_role("viewer")
+    assert 'data-count="failed">3<' in viewer.get("/executions/").text
+    searched = viewer.get("/executions/?q=x1").text
+    assert searched.count("<tr data-k=") == 1
+    assert 'data-count="failed"' not in searched
+    assert 'class="hist"' not in searched
