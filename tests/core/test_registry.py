@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -61,6 +62,24 @@ def reason(*candidates, name="trial"):
     assert state.contributions == {}
     assert registry.get("core").state == "loaded"
     return state.reason
+
+
+@pytest.mark.parametrize("fault", [KeyError("station"), TypeError("station"), SystemExit(3)])
+def test_a_hook_may_be_a_generator_and_fail_half_way(make_plugin, fault):
+    def tasks():
+        yield Task("trial.t", print)
+        raise fault
+
+    assert reason(make_plugin("trial", tasks=tasks)) == f"pilothouse_tasks raised {type(fault).__name__}: {fault}"
+
+
+def test_a_hook_that_wants_to_end_the_process_takes_its_plugin_out(make_plugin):
+    assert reason(make_plugin("trial", tasks=lambda: sys.exit(3))) == "pilothouse_tasks raised SystemExit: 3"
+
+
+@pytest.mark.parametrize("module", [5, "text", object(), print])
+def test_an_entry_point_may_name_anything(module):
+    assert reason(Candidate("trial", module, "trial", "1.0"))
 
 
 @pytest.mark.parametrize(

@@ -212,8 +212,8 @@ def _introduce(candidate: Candidate, manager: pluggy.PluginManager) -> PluginSta
         state.manifest = _manifest(candidate, manager)
     except PluginError as fault:
         _fail(state, fault.reason, manager)
-    except (pluggy.PluginValidationError, ValueError) as fault:
-        _fail(state, str(fault).strip().splitlines()[-1], manager)
+    except Exception as fault:  # noqa: BLE001 - an entry point may name anything; pluggy says in its last line what is wrong
+        _fail(state, f"{type(fault).__name__}: {fault}".strip().splitlines()[-1], manager)
     return state
 
 
@@ -249,7 +249,7 @@ def _call(name: str, module: object, hook: str, manager: pluggy.PluginManager) -
         if implementation.plugin is module:
             try:
                 return implementation.function()
-            except Exception as fault:  # a hook is code of a plugin, which may raise anything
+            except (Exception, SystemExit) as fault:  # a hook is code of a plugin, which may raise anything
                 raise PluginError(name, f"{PREFIX}{hook} raised {type(fault).__name__}: {fault}") from fault
     return None
 
@@ -263,10 +263,12 @@ def _collect(state: PluginState, manager: pluggy.PluginManager) -> dict[str, tup
         answer = _call(state.name, state.module, kind, manager)
         if answer is None:
             continue
+        if kind != "migrations" and not isinstance(answer, Iterable):
+            raise PluginError(state.name, f"{PREFIX}{kind} must return a list, not {type(answer).__name__}")
         try:
             collected[kind] = (answer,) if kind == "migrations" else tuple(answer)
-        except TypeError:
-            raise PluginError(state.name, f"{PREFIX}{kind} must return a list, not {type(answer).__name__}") from None
+        except (Exception, SystemExit) as fault:  # a hook may be a generator, whose code runs only now
+            raise PluginError(state.name, f"{PREFIX}{kind} raised {type(fault).__name__}: {fault}") from fault
     return collected
 
 
