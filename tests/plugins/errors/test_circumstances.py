@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask
 
 from pilothouse_errors.circumstances import read
 
 AT = 1_764_000_000_000
-
-
-@pytest.fixture
-def app(restored_app: Flask) -> Flask:
-    """Return the module's application as it was migrated."""
-    return restored_app
 
 
 def chain(*links):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from flask import Flask
 
 from pilothouse.clock import now
 from pilothouse.db import db
@@ -16,12 +15,6 @@ TRACE = """Traceback (most recent call last):
   File "/app/billing/invoices.py", line 42, in total
     return sum(amounts) / len(amounts)
 ZeroDivisionError: division by zero"""
-
-
-@pytest.fixture
-def app(restored_app: Flask) -> Flask:
-    """Return the module's application as it was migrated."""
-    return restored_app
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
 
 from pilothouse.contract.recording import Source
@@ -73,6 +74,18 @@ class Store:
         """Check that the measures are what a recount of the rows says."""
         assert self.counted() == self.recounted()
         assert self.timed() == self.retimed()
+
+
+@pytest.fixture
+def app(restored_app: Flask) -> Flask:
+    """Return the module's application as it was migrated."""
+    return restored_app
+
+
+@pytest.fixture
+def either_app(restored_either_app: Flask) -> Flask:
+    """Return the module's application on either database as it was migrated."""
+    return restored_either_app
 
 
 @pytest.fixture

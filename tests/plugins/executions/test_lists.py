@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from flask import Flask
 
 from pilothouse.clock import now
 
 HOSTILE = '"><script>alert(1)</script>'
 FORGED = "/executions/?status=nonsense&range=forever&since=soon&limit=9999"
-
-
-@pytest.fixture
-def app(restored_app: Flask) -> Flask:
-    """Return the module's application as it was migrated."""
-    return restored_app
 
 
 @pytest.fixture

@@ -6,18 +6,11 @@ import json
 import re
 
 import pytest
-from flask import Flask
 
 from pilothouse.clock import now
 from pilothouse.contract.pages import StepFigures
 from pilothouse_executions.models import Step
 from pilothouse_executions.timeline import build
-
-
-@pytest.fixture
-def app(restored_app: Flask) -> Flask:
-    """Return the module's application as it was migrated."""
-    return restored_app
 
 
 def step(key, parent=None):

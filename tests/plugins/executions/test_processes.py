@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from pilothouse import measure_rollups
+from pilothouse.runtime import runtime
 
 NOON = 1_700_135_000_000
 BATCHES, RUNS = 12, 40
@@ -62,8 +63,8 @@ def run_both(folder, url):
     return [json.loads(line) for line in told]
 
 
-def test_what_two_processes_record_is_exact(either_store, database_url, tmp_path):
-    told = run_both(tmp_path, database_url)
+def test_what_two_processes_record_is_exact(either_store, tmp_path):
+    told = run_both(tmp_path, runtime().settings.database_url)
     sent = BATCHES * RUNS
     assert [sum(one) for one in told] == [3 * sent] * 2
     assert len(either_store.rows("SELECT id FROM executions")) == RUNS

@@ -147,6 +147,12 @@ def app(restored_app: Flask) -> Flask:
 
 
 @pytest.fixture
+def either_app(restored_either_app: Flask) -> Flask:
+    """Return the module's application on either database as it was migrated."""
+    return restored_either_app
+
+
+@pytest.fixture
 def door(client: FlaskClient, make_token: Callable[..., str]) -> Door:
     """Return the door with a token that may do everything."""
     return Door(client, make_token("ingest", "read", "write", "admin"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from tests.conftest import Postgres
+from tests.conftest import MigratedPostgres
 
 from pilothouse import clock
 from pilothouse.db import db, unit_of_work
@@ -63,15 +63,13 @@ def app(kept: Flask, migrated: Path, now: Time) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="module")
-def kept_on_postgres(
-    postgres: Postgres, migrated_postgres: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Flask]:
+def kept_on_postgres(migrated_postgres: MigratedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """Build the application on PostgreSQL for a whole module, and leave it empty."""
-    made = build(tmp_path_factory.mktemp("kept"), postgres.url(migrated_postgres[0]))
+    made = build(tmp_path_factory.mktemp("kept"), migrated_postgres.url)
     made.extensions["pilothouse"].reporter.close()  # its own requests would be events of the next test, too
     yield made
     let_go(made)
-    postgres.run(migrated_postgres[1], migrated_postgres[0])
+    migrated_postgres.empty()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -82,8 +80,7 @@ def either(request: pytest.FixtureRequest, migrated: Path, now: Time) -> Iterato
         if request.param == "sqlite":
             restore(made, migrated)
         else:
-            name, emptying = request.getfixturevalue("migrated_postgres")
-            request.getfixturevalue("postgres").run(emptying, name)
+            request.getfixturevalue("migrated_postgres").empty()
         with unit_of_work():
             token = create_token("test", ["ingest", "read", "write"])[1]
         yield Api(made.test_client(), token)
