@@ -89,9 +89,11 @@ def _executions(spans: Spans, context: Context) -> Iterator[Item]:
     for span in roots:
         if span.parent_id is None:
             yield span.place, _finished(span, context, workflow_of_root(span))
-        else:  # the program that began the trace has the last word on its name
-            yield span.place, _running(span, context, workflow_of_root(span))
-            yield span.place, _finished(span, context, "")
+        else:  # the program that began the trace has the last word on its name, its start and what set it off
+            begun = _running(span, context, workflow_of_root(span))
+            yield span.place, msgspec.structs.replace(begun, started_at=span.start, trigger=trigger_of(span))
+            ended = _finished(span, context, "")
+            yield span.place, msgspec.structs.replace(ended, started_at=None, trigger=None)
     if not roots:
         span = next(iter(spans.values()))
         yield span.place, _running(span, context, context.workflow or "")

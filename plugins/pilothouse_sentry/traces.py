@@ -109,9 +109,12 @@ def _executions(by_id: Mapping[str, Span], kinds: Mapping[str, StepKind], origin
     agent = origin.agent or next((named for named in agents if named is not None), None)
     session = next((found for span in by_id.values() if (found := first_text(span.attributes, SESSION))), None)
     for span in segments:
-        if span.parent_id is not None:  # the program that began the trace has the last word on its name
-            yield span.place, _running(span, origin, span.name, agent=agent, session=session)
-        yield span.place, _finished(span, origin, agent=agent, session=session)
+        ended = _finished(span, origin, agent=agent, session=session)
+        if span.parent_id is not None:  # the program that began the trace has the last word on its name, start and trigger
+            begun = _running(span, origin, span.name, agent=agent, session=session)
+            yield span.place, msgspec.structs.replace(begun, started_at=span.start, trigger=ended.trigger)
+            ended = msgspec.structs.replace(ended, started_at=None, trigger=None)
+        yield span.place, ended
     if not segments:
         first = next(iter(by_id.values()))
         name = first_text(first.attributes, ("sentry.segment.name",)) or ""

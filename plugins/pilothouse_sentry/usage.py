@@ -114,11 +114,11 @@ def _with_parts(total: int, parts: int) -> int:
 
 
 def _provider(attributes: Json) -> str | None:
-    """Return the provider in lower case; Vercel's AI SDK adds the interface to it (`openai.responses`)."""
+    """Return the provider in lower case; Vercel's SDK (`openai.responses`) and LangChain (`openai-chat`) add the interface."""
     found = first_text(attributes, _PROVIDER)
     if found is None:
         return None
-    return found.lower().partition(".")[0] if "vercel.ai.model.provider" in attributes else found.lower()
+    return found.lower().partition(".")[0] if "vercel.ai.model.provider" in attributes else found.lower().removesuffix("-chat")
 
 
 def _agent(span: Span, spans: Mapping[str, Span], kinds: Mapping[str, StepKind]) -> str | None:

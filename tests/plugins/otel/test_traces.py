@@ -151,13 +151,15 @@ def test_a_span_whose_parent_is_in_another_program_ends_the_execution(door, trac
     assert (door.execution(trace)["status"], door.execution(trace)["workflow"]) == ("succeeded", "handle")
 
 
-def test_who_began_a_trace_names_it_whoever_ends_it(door, trace):
+def test_who_began_a_trace_names_and_starts_it_whoever_ends_it(door, trace):
     worker = span("send mail", trace, parent="publish", start=20, took=50, kind=5)
     door.export(worker)
-    assert door.execution(trace)["workflow"] == "send mail"
+    run = door.execution(trace)
+    assert (run["workflow"], run["duration_ms"], run["trigger"]) == ("send mail", 50, "queue")
     for told in (span("POST /orders", trace, took=30, kind=2), worker):
         door.export(told)
-        assert door.execution(trace)["workflow"] == "POST /orders"
+        run = door.execution(trace)
+        assert (run["workflow"], run["duration_ms"], run["trigger"]) == ("POST /orders", 70, "http")
 
 
 def test_a_server_span_that_is_known_to_be_a_local_child_ends_nothing(door, trace):

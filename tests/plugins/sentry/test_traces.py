@@ -157,8 +157,9 @@ def test_tokens_are_read_in_both_spellings(figures: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(("more", "provider"), [
     ({}, "openai.responses"), ({"vercel.ai.model.provider": "openai.responses"}, "openai"),
+    ({"gen_ai.provider.name": "openai-chat"}, "openai"),
 ])  # fmt: skip
-def test_vercel_s_sdk_adds_the_interface_to_the_provider(more: dict[str, str], provider: str) -> None:
+def test_vercel_s_sdk_and_langchain_add_the_interface_to_the_provider(more: dict[str, str], provider: str) -> None:
     told = {"gen_ai.provider.name": "OpenAI.responses", **more, **NODE}
     assert only(TokenUsage, of_items(streamed("1" * 16, "gen_ai.chat", attributes=told))).provider == provider
 
@@ -208,13 +209,15 @@ def test_prompts_and_answers_are_the_steps_input_and_output() -> None:
 
 def test_who_began_a_trace_names_it_whoever_ends_it(sentry: Sentry, api: Api) -> None:
     """A task that a request has put into a queue ends after it; until the request tells, the task's name is all there is."""
-    task = transaction(transaction="send-mail", trace={"span_id": "7" * 16, "parent_span_id": ROOT}, timestamp=END + 60)
+    trace = {"span_id": "7" * 16, "parent_span_id": ROOT}
+    task = {**transaction(transaction="send-mail", trace=trace), "start_timestamp": END + 50, "timestamp": END + 60}
     sentry.send(("transaction", task))
-    assert api.get(f"/api/executions/{TRACE}").json["workflow"] == "send-mail"
+    run = api.get(f"/api/executions/{TRACE}").json
+    assert (run["workflow"], run["duration_ms"]) == ("send-mail", 10_000)
     for told in (transaction(transaction="POST /orders"), task):
         sentry.send(("transaction", told))
         run = api.get(f"/api/executions/{TRACE}").json
-        assert (run["workflow"], run["status"]) == ("POST /orders", "succeeded")
+        assert (run["workflow"], run["status"], run["duration_ms"]) == ("POST /orders", "succeeded", (END + 60 - START) * 1_000)
 
 
 def test_a_call_in_a_transaction_and_beside_it_counts_once(sentry: Sentry, api: Api) -> None:
