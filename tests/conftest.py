@@ -42,7 +42,8 @@ from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.web.limits import Limiter
 
 CHROMIUM = Path("/usr/bin/chromium")
-FIRST = ("thirdparty", "worker", "browser", "client")  # folders, the one with the longest tests first
+WAITING = ("thirdparty", "worker", "browser", "client")  # folders of tests that wait for others, the longest ones first
+BETWEEN = 4  # files between two that wait: one process in three waits then, and the last quarter of the run is without them
 EVERY_ROUTE = ("contract/test_hostile.py", "contract/test_permissions.py")  # what they run, others run, too
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -61,15 +62,29 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait for processes of their own, whose time the others then fill.
+    """Spread the files whose tests wait for processes of their own, so that the others always fill that time.
 
     Leave tests out of coverage that run lines again which others run: looking at them would double what they cost.
     """
-    items.sort(key=lambda item: next((place for place, name in enumerate(FIRST) if name in item.path.parts), len(FIRST)))
+    items[:] = spread(items)
     for item in items:
         marked = item.get_closest_marker("postgres") or item.get_closest_marker("browser")
         if marked or item.path.as_posix().endswith(EVERY_ROUTE):
             item.add_marker("no_cover")
+
+
+def spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Put files that do not wait between those that do."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [path for folder in WAITING for path in files if folder in path.parts]
+    others = [path for path in files if path not in waiting]
+    order = []
+    for number, path in enumerate(waiting):
+        order += [path, *others[number * BETWEEN : (number + 1) * BETWEEN]]
+    order += others[len(waiting) * BETWEEN :]
+    return [item for path in order for item in files[path]]
 
 
 class KeptTemplates(BytecodeCache):
