@@ -42,7 +42,7 @@ from pilothouse_executions import api, queries, service, timeline
 from pilothouse_executions.api import ListQuery
 from pilothouse_executions.queries import Filters
 
-BARS = 100  # a histogram's strip has at most so many
+BARS = 60  # of a histogram's strip at most: each weighs 45 bytes on the wire, and a day in half hours tells as much
 SIZES = (
     MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR,
     DAY, 2 * DAY, 7 * DAY,

@@ -12,7 +12,7 @@ from pilothouse_telemetry.queries import ENDED, FAILURES, share, speed_of
 from pilothouse_telemetry.scope import Answer, Reading, Scope, with_query
 
 TABLES: Mapping[str, str] = {"workflows": "workflow", "agents": "agent", "models": "model"}  # tab: dimension
-MOST_LINES = 200  # on the page; the CSV has all
+MOST_LINES = 60  # on the page; the CSV has all
 
 
 @dataclass(frozen=True, slots=True)

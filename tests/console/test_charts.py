@@ -104,9 +104,12 @@ def test_titles_are_text_and_no_style_is_inline():
 def test_a_histogram_stacks_failures_at_the_bottom_and_links_each_bar():
     buckets = [Bucket("09:00, 2 failed", "/runs/?since=1", {"failed": 2, "other": 1000}), Bucket("10:00", "/", {})]
     drawn = histogram(buckets, "Runs")
-    failed = re.search(r'class="c-bad" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', drawn)
-    assert float(failed[1]) + float(failed[2]) == pytest.approx(56, abs=0.2)
-    assert float(failed[2]) >= 1.5
+    failed = re.search(r'class="c-bad" d="M[\d.]+ ([\d.]+)v-([\d.]+)h[\d.]+V([\d.]+)z"', drawn)
+    others = re.search(r'class="c-neutral" d="M[\d.]+ ([\d.]+)v-([\d.]+)h', drawn)
+    assert failed[1] == failed[3] == "56.0"
+    assert float(failed[2]) == 1.5  # two of a thousand are seen
+    assert float(others[1]) == 56 - 1.5
+    assert float(others[1]) - float(others[2]) >= 0
     assert drawn.count("<a href") == 2
 
 

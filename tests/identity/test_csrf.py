@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import render_template_string
 
@@ -54,6 +56,13 @@ def test_each_answer_writes_the_token_differently_and_all_hold(people, path, csr
     tokens = [csrf(browser)["X-CSRF-Token"] for _ in range(5)]
     assert len(set(tokens)) == 5
     assert {browser.post(path, headers={"X-CSRF-Token": token}).text for token in tokens} == {"done"}
+
+
+def test_all_forms_of_an_answer_have_the_same_token(people):
+    browser = people.browser("owner")
+    tokens = re.findall(r'name="csrf_token" value="([^"]+)"', browser.get("/settings/plugins").text)
+    assert len(tokens) > 1
+    assert len(set(tokens)) == 1
 
 
 def test_the_token_of_another_session_does_not_hold(people, path, csrf):

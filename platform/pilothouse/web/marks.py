@@ -22,30 +22,37 @@ class Bucket:
 
 
 def histogram(buckets: Sequence[Bucket], title: str) -> Markup:
-    """Draw stacked bars, at most about 100, each a link that zooms into its time."""
+    """Draw stacked bars, at most about 100, each under a link that zooms into its time.
+
+    All bars of one tone are one path: a rectangle each would be half of the page that the strip stands on.
+    """
     top = max((sum(bucket.counts.values()) for bucket in buckets), default=0) or 1
     width = 1000 / max(1, len(buckets))
-    bars = Markup("").join(_stack(bucket, index * width, width, top) for index, bucket in enumerate(buckets))
+    drawn: dict[str, list[str]] = {tone: [] for _, tone in ORDER}
+    for index, bucket in enumerate(buckets):
+        _stack(drawn, bucket, index * width, width, top)
+    path = Markup('<path class="{}" d="{}"/>')
+    bars = Markup("").join(path.format(tone, "".join(parts)) for tone, parts in drawn.items() if parts)
+    links = Markup("").join(_link(bucket, index * width, width) for index, bucket in enumerate(buckets))
     return Markup(
-        '<svg class="hist" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="group" aria-label="{}">{}</svg>'
-    ).format(TALL, title, bars)
+        '<svg class="hist" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="group" aria-label="{}">{}{}</svg>'
+    ).format(TALL, title, bars, links)
 
 
-def _stack(bucket: Bucket, x: float, width: float, top: int) -> Markup:
-    floor, rects = float(TALL), []
+def _stack(drawn: Mapping[str, list[str]], bucket: Bucket, x: float, width: float, top: int) -> None:
+    floor = float(TALL)
     for name, tone in ORDER:
         number = bucket.counts.get(name, 0)
         if number:
             tall = max(1.5, number / top * (TALL - 2))  # a single failure among thousands stays visible
+            drawn[tone].append(f"M{x + width * 0.09:.1f} {floor:.1f}v-{min(tall, floor):.1f}h{width * 0.82:.1f}V{floor:.1f}z")
             floor -= tall
-            rects.append(Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-                tone, x + width * 0.09, max(0, floor), width * 0.82, tall
-            ))
-    hit = Markup('<rect class="hit" x="{:.1f}" y="0" width="{:.1f}" height="{}"/>').format(x, width, TALL)
+
+
+def _link(bucket: Bucket, x: float, width: float) -> Markup:
     # Out of the tab order: a hundred stops would bury the list, and the range menu does the same by keyboard.
-    return Markup('<a href="{}" tabindex="-1" aria-label="{}"><title>{}</title>{}{}</a>').format(
-        bucket.href, bucket.label, bucket.label, hit, Markup("").join(rects)
-    )
+    link = Markup('<a href="{}" tabindex="-1"><title>{}</title><rect class="hit" x="{:.1f}" width="{:.1f}" height="{}"/></a>')
+    return link.format(bucket.href, bucket.label, x, width, TALL)
 
 
 def spark(values: Sequence[float | None]) -> Markup:
