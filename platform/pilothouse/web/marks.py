@@ -70,20 +70,19 @@ def spark(values: Sequence[float | None]) -> Markup:
 
 
 def bars(values: Sequence[int], title: str) -> Markup:
-    """Draw a row's own bars; one that stands out (see SPIKE_*) is red."""
+    """Draw a row's own bars; one that stands out (see SPIKE_*) is red. All of one tone are one path."""
     top, mean = max(values, default=0) or 1, sum(values) / max(1, len(values))
     width = 100 / max(1, len(values))
-    rects = Markup("").join(
-        Markup('<rect class="{}" x="{:.2f}" y="{:.1f}" width="{:.2f}" height="{:.1f}"/>').format(
-            "c-bad" if value >= SPIKE_LEAST and value > SPIKE_TIMES * mean else "c-neutral",
-            index * width, 26 - tall, width * 0.72, tall,
-        )
-        for index, value in enumerate(values)
-        for tall in [max(1.0 if value else 0.6, value / top * 26)]
-    )
+    drawn: dict[str, list[str]] = {"c-neutral": [], "c-bad": []}
+    for index, value in enumerate(values):
+        tall = max(1.0 if value else 0.6, value / top * 26)
+        tone = "c-bad" if value >= SPIKE_LEAST and value > SPIKE_TIMES * mean else "c-neutral"
+        drawn[tone].append(f"M{index * width:.2f} 26v-{tall:.1f}h{width * 0.72:.2f}V26z")
+    path = Markup('<path class="{}" d="{}"/>')
+    paths = Markup("").join(path.format(tone, "".join(parts)) for tone, parts in drawn.items() if parts)
     return Markup(
         '<svg class="bars" viewBox="0 0 100 26" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(title, rects)
+    ).format(title, paths)
 
 
 def meter(value: float, most: float, tone: str = "c1") -> Markup:
@@ -103,12 +102,9 @@ class Lane:
 
 
 def lane(bar: Lane) -> Markup:
-    """Draw one row of a timeline over four grid lines; a bar is never thinner than 0.4 percent."""
-    line = Markup('<rect class="gridl" x="{}%" width="1" height="14"/>')
-    grid = Markup("").join(line.format(x) for x in (0, 25, 50, 75))
+    """Draw one row of a timeline, whose grid is the style's; a bar is never thinner than 0.4 percent."""
     width = min(max(0.4, bar.width), 100.0)
     start = min(max(0.0, bar.start), 100 - width)
     return Markup(
-        '<svg class="lane" aria-hidden="true">{}'
-        '<rect class="{}" x="{:.2f}%" y="2" width="{:.2f}%" height="10" rx="2"/></svg>'
-    ).format(grid, bar.tone, start, width)
+        '<svg class="lane" aria-hidden="true"><rect class="{}" x="{:.2f}%" y="2" width="{:.2f}%" height="10" rx="2"/></svg>'
+    ).format(bar.tone, start, width)
