@@ -25,6 +25,12 @@ def app(restored_app: Flask) -> Flask:
 
 
 @pytest.fixture
+def either_app(restored_either_app: Flask) -> Flask:
+    """Return the module's application on either database as it was migrated."""
+    return restored_either_app
+
+
+@pytest.fixture
 def usage() -> Maker:
     """Make a usage signal: 1,000 prompt and 100 completion tokens of gpt-4o, if not told otherwise."""
 
