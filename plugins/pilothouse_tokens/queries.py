@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, tuple_
 
-from pilothouse.sdk import DAY, HOUR, OTHER, Ask, Period, StepFigures, Sum, db, read_all, read_totals
+from pilothouse.sdk import DAY, HOUR, MINUTE, OTHER, Ask, Period, StepFigures, Sum, db, now, read_all, read_totals
 from pilothouse_tokens import counting
 from pilothouse_tokens.models import FailedExecution, Repricing, TokenPrice, TokenUsageRow, UnpricedModel
 from pilothouse_tokens.periods import Interval, bucket_starts, local_date
@@ -81,10 +81,35 @@ class Usage:
 
 def usage(period: Period, interval: Interval, zone: ZoneInfo, where: Mapping[str, str | None] | None = None) -> Usage:
     """Return a period's totals and series; the series adds up to the totals, its first bucket begins with the period."""
-    starts = bucket_starts(period, interval, zone)
-    bounds = (period.before().since, period.since, *starts[1:], period.until)
-    previous, *buckets = [bucket.get((), Totals()) for bucket in sums(bounds, (), where)]
-    return Usage(_added(buckets), previous, list(zip(starts, buckets, strict=True)))
+    starts, wanted = bucket_starts(period, interval, zone), where or {}
+    bounds, edges = (period.since, *starts[1:], period.until), _both_periods(period)
+    scope = counting.scope_of(next(iter(wanted), "model"))
+    series, parts = _read([Asked(bounds, scope, (), wanted), Asked(edges, scope, (), wanted)])
+    buckets = [bucket.get((), Totals()) for bucket in series]
+    past, _ = _past_and_present(parts)
+    return Usage(_added(buckets), past.get((), Totals()), list(zip(starts, buckets, strict=True)))
+
+
+def _both_periods(period: Period) -> tuple[int, ...]:
+    """Return the bounds of the period before and of this one, the minute that both have apart.
+
+    Of a period that ends now the last minute counts whole though it still runs. So does then the last minute of the period
+    before, which is the first of this one: like is compared with like, as everywhere.
+    """
+    before, minute = period.before().since, period.since - period.since % MINUTE
+    if period.until <= now() - MINUTE or minute == period.since or minute + MINUTE > period.until:
+        return before, period.since, period.until
+    return before, minute, minute + MINUTE, period.until
+
+
+def _past_and_present(parts: Sequence[dict[Key, Totals]]) -> tuple[dict[Key, Totals], dict[Key, Totals]]:
+    """Return the totals of the period before and of this one, from those between the bounds of `_both_periods`."""
+    return _together(parts[:-1]), _together(parts[1:])
+
+
+def _together(parts: Sequence[dict[Key, Totals]]) -> dict[Key, Totals]:
+    keys = dict.fromkeys(key for part in parts for key in part)
+    return {key: _added(part[key] for part in parts if key in part) for key in keys}
 
 
 def breakdown(period: Period, by: str, top: int) -> list[tuple[str | None, Totals]]:
@@ -113,15 +138,15 @@ class Overview:
 def overview(period: Period, interval: Interval, zone: ZoneInfo, by: str, top: int) -> Overview:
     """Return what the page shows, all of it from one snapshot."""
     starts = bucket_starts(period, interval, zone)
-    before = period.before().since
-    edges, bounds = (before, period.since, period.until), (period.since, *starts[1:], period.until)
+    edges, bounds = _both_periods(period), (period.since, *starts[1:], period.until)
     asked = [
         Asked(edges, counting.WORK),
         Asked(bounds, counting.WORK, ("model",)),
         Asked(edges, counting.scope_of(by), (by,), top=top),
     ]
-    whole, models, [past, present] = _read(asked)
-    previous, now_ = (bucket.get((), Totals()) for bucket in whole)
+    whole, models, lined = _read(asked)
+    past, present = _past_and_present(lined)
+    previous, now_ = (totals.get((), Totals()) for totals in _past_and_present(whole))
     series = [(at, _added(bucket.values())) for at, bucket in zip(starts, models, strict=True)]
     earlier = dict(_lines(previous, past))
     lines = [(key, line, earlier.get(key, Totals())) for key, line in _lines(now_, present)]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pilothouse.clock import DAY, HOUR, MINUTE, now, to_rfc3339
 from pilothouse.measure_rollups import compact
+from pilothouse.web.ranges import Period
+from pilothouse_tokens import queries
+
+UTC = ZoneInfo("UTC")
 
 LINE = {
     "calls", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
@@ -52,6 +57,17 @@ def test_a_call_at_the_edge_of_two_periods_is_in_one_of_them(api, usage):
     api.send(usage("u1", at=start + HOUR), usage("u2", at=start + HOUR - MINUTE))
     found = read(api, since=start + HOUR, until=start + 2 * HOUR)
     assert (found["totals"]["calls"], found["previous"]["calls"]) == (1, 1)
+
+
+def test_what_runs_now_is_compared_with_as_many_minutes(api, usage):
+    until = now() // MINUTE * MINUTE + MINUTE // 2  # of the running minute, which counts whole
+    shared = until - DAY - MINUTE // 4
+    api.send(usage("u1", at=shared), usage("u2", at=shared - DAY), usage("u3", at=shared - HOUR))
+    period = Period(until - DAY, until)
+    for found in (queries.usage(period, "hour", UTC), queries.overview(period, "hour", UTC, "model", 5).usage):
+        assert (found.totals.calls, found.previous.calls) == (1, 3)
+    [(_, line, before)] = queries.overview(period, "hour", UTC, "model", 5).lines
+    assert (line.calls, before.calls) == (1, 3)
 
 
 @pytest.mark.parametrize(("range_", "interval", "points"), [("2h", "minute", 121), ("24h", "hour", 25), ("30d", "day", 31)])
