@@ -79,8 +79,8 @@ def _count(batch: Batch, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _note_unpriced(batch: Batch, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Tell of each model that nothing prices, the first time."""
-    unpriced = {row["model"]: row for row in rows if row["cost_nano"] is None}
+    """Tell of each model that nothing prices, the first time. A call that failed has no tokens to price, nor often a model."""
+    unpriced = {row["model"]: row for row in rows if row["cost_nano"] is None and leaves.has_tokens(row)}
     known = known_ids(batch.connection, _UNPRICED, list(unpriced), column="model")
     new = [row for model, row in sorted(unpriced.items()) if model not in known]
     insert_ignore(batch.connection, _UNPRICED, [_unpriced(row) for row in new])

@@ -117,6 +117,12 @@ def test_an_unpriced_model_is_told_about_once_until_it_has_a_price(api, usage, d
     assert sorted(event.model for event in published(Unpriced)) == ["ours", "ours", "theirs"]
 
 
+def test_a_call_without_tokens_asks_for_no_price(api, usage, published):
+    """Some instrumentations know no model of a call that failed: nobody can set a price for `unknown`."""
+    api.send(usage("u1", model="unknown", prompt_tokens=0, completion_tokens=0))
+    assert published(Unpriced) == []
+
+
 def test_the_end_of_a_run_is_published(api, usage, drain, published):
     api.send(usage("u1", model="ours", execution_id="e1"))
     put(api, "ours")
