@@ -155,7 +155,18 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
             cost=cost_text(first_amount(attributes, fields.cost), (prompt or 0) + (completion or 0)),
         )
     )
+    usage = _with_the_rest(usage, total or 0)
     return _with_parts_of(usage_of_details(an_object(attributes[fields.raw[0]]), source), usage) if fields.raw else usage
+
+
+def _with_the_rest(usage: Usage, total: int) -> Usage:
+    """Add what a total has beyond input and output: Gemini counts thoughts beside the answer, Anthropic the cache beside input."""
+    rest = total - usage.total
+    if rest <= 0:
+        return usage
+    if rest == (usage.cached or 0) + (usage.cache_write or 0):
+        return msgspec.structs.replace(usage, prompt=usage.prompt + rest)
+    return msgspec.structs.replace(usage, completion=usage.completion + rest)
 
 
 def _with_parts_of(raw: Usage | None, usage: Usage) -> Usage:

@@ -64,6 +64,17 @@ def test_the_provider_s_own_usage_tells_the_parts_that_nothing_else_does(raw, mo
     assert usage(**told, **more) == expected
 
 
+@pytest.mark.parametrize(("told", "expected"), [
+    ({"input_tokens": 100, "output_tokens": 12, "total_tokens": 120}, (100, 20, None, None, None)),  # Gemini's thoughts
+    ({"input_tokens": 36, "output_tokens": 20, "total_tokens": 66, "cache_read.input_tokens": 10}, (46, 20, 10, None, None)),
+    ({"input_tokens": 36, "output_tokens": 20, "total_tokens": 120, "cache_read.input_tokens": 64}, (100, 20, 64, None, None)),
+    ({"input_tokens": 100, "output_tokens": 20, "total_tokens": 90}, (100, 20, None, None, None)),
+    ({"input_tokens": 100, "total_tokens": 120}, (100, 20, None, None, None)),
+])  # fmt: skip
+def test_a_total_tells_what_input_and_output_leave_out(told, expected):
+    assert usage(**{f"gen_ai.usage.{name}": count for name, count in told.items()}) == expected
+
+
 LITELLM_S = "{'completion_tokens': 15, 'prompt_tokens': 22, 'completion_tokens_details': {'audio_tokens': None, 'reasoning_tokens': 8}, "
 LITELLM_S += "'prompt_tokens_details': {'cached_tokens': 4}}"
 
