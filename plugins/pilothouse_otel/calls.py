@@ -16,11 +16,15 @@ from pilothouse.sdk import StepKind, TokenUsage
 from pilothouse_otel.context import Context, agent_of
 from pilothouse_otel.failures import ancestors
 from pilothouse_otel.spans import Span
-from pilothouse_otel.usage import NOT_REPORTED, Usage, model_of, provider_of, response_of, tier_of, usage_of
+from pilothouse_otel.usage import NOT_REPORTED, UNKNOWN_MODEL, Usage, model_of, provider_of, response_of, tier_of, usage_of
 from pilothouse_otel.values import first_text
 
 Kinds = Mapping[str, StepKind]
 LONGEST_ID = 128  # OTLP's are far from it, but other doors' clients make ids of their own
+_FILLED = (
+    "response_id", "service_tier", "provider", "agent", "cost_usd", "cached_tokens", "cache_write_tokens",
+    "cache_write_1h_tokens", "reasoning_tokens",
+)  # fmt: skip
 OPEN_CALLS = 64  # calls that may enclose the next one: more at once are looked at no further
 
 
@@ -105,33 +109,35 @@ def _silent_calls(spans: Mapping[str, Span], kinds: Kinds, reported: Mapping[str
 def without_twins(usages: Iterable[tuple[Span, TokenUsage]]) -> list[tuple[Span, TokenUsage]]:
     """Leave out calls that another instrumentation reports too: of one model, with the same tokens, in a span within its span.
 
-    Of such a pair the one that knows the response's id stays, since other doors may know it too, else the outer one.
+    The outer one stays, since that is in the run, with what only the inner one knows: the response's id, by which other doors
+    may know the call too, the model that answered, the parts of the tokens.
     """
     pairs = list(usages)
     if len({span.scope for span, _ in pairs}) <= 1:
         return pairs
     kept = {}
-    open_calls: dict[tuple[str, int, int], list[_Call]] = {}
+    open_calls: dict[tuple[int, int], list[_Call]] = {}
     for span, usage in sorted(pairs, key=lambda pair: (pair[0].start or 0, -(pair[0].end or 0))):
         kept[usage.id] = (span, usage)
         if usage.provisional:
             continue
-        around = open_calls.setdefault((usage.request_model or usage.model, usage.prompt_tokens, usage.completion_tokens), [])
+        around = open_calls.setdefault((usage.prompt_tokens, usage.completion_tokens), [])
         around[:] = [call for call in around if (call.outer.end or 0) >= (span.start or 0)][-OPEN_CALLS:]
-        # of calls at the same time, the one that ends next: a later end may belong to a later call
-        call = min((one for one in around if one.is_told_by(span, usage)), key=lambda one: one.outer.end or 0, default=None)
+        # of calls at the same time one of the very model, and the one that ends next: a later end may belong to a later call
+        told = [one for one in around if one.is_told_by(span, usage)]
+        call = min(told, key=lambda one: (_asked(one.usage) != _asked(usage), one.outer.end or 0), default=None)
         if call is None:
             around.append(_Call(outer=span, usage=usage, scopes={span.scope}))
             continue
         call.scopes.add(span.scope)
-        del kept[usage.id if usage.response_id is None else call.usage.id]
-        if usage.response_id is not None:
-            call.usage = usage
+        call.usage = _completed(call.usage, usage)
+        kept[call.usage.id] = (call.outer, call.usage)
+        del kept[usage.id]
     return list(kept.values())
 
 
 class _Call(msgspec.Struct):
-    """A call as its outermost span tells it, the usage that stays, and the instrumentations that told of it."""
+    """A call by its outermost span, what is known of it, and the instrumentations that told of it."""
 
     outer: Span
     usage: TokenUsage
@@ -139,5 +145,30 @@ class _Call(msgspec.Struct):
 
     def is_told_by(self, span: Span, usage: TokenUsage) -> bool:
         """Say whether a span that began later tells of this call."""
-        ids_tell = self.usage.response_id is not None and usage.response_id is not None  # of one or of two: the recorder's
-        return span.scope not in self.scopes and (self.outer.end or 0) >= (span.end or 0) and not ids_tell
+        if span.scope in self.scopes or (self.outer.end or 0) < (span.end or 0):
+            return False
+        if self.usage.response_id is not None and usage.response_id is not None:
+            return self.usage.response_id == usage.response_id
+        return _alike(_asked(self.usage), _asked(usage))
+
+
+def _completed(outer: TokenUsage, inner: TokenUsage) -> TokenUsage:
+    """Fill in what the outer span of a call does not know and the inner one does."""
+    known = {name: getattr(inner, name) for name in _FILLED if getattr(outer, name) is None}
+    if outer.model == UNKNOWN_MODEL:
+        known |= {"model": inner.model, "request_model": inner.request_model}
+    elif outer.request_model is None and inner.model.startswith(outer.model) and inner.model != outer.model:
+        known |= {"model": inner.model, "request_model": outer.model}
+    return msgspec.structs.replace(outer, **known)
+
+
+def _asked(usage: TokenUsage) -> str:
+    """Return the model that was asked for, as far as it was told."""
+    return usage.request_model or usage.model
+
+
+def _alike(one: str, other: str) -> bool:
+    """Say whether two names may be of one model: some instrumentations know only the answered one, which has a date at its
+    end, and some, of calls that failed, none.
+    """
+    return UNKNOWN_MODEL in {one, other} or one.startswith(other) or other.startswith(one)

@@ -160,7 +160,7 @@ def usage_of(attributes: Attributes, fields: Fields) -> Usage | None:
 
 
 def _with_the_rest(usage: Usage, total: int) -> Usage:
-    """Add what a total has beyond input and output: Gemini counts thoughts beside the answer, Anthropic the cache beside input."""
+    """Add what a total has beyond both: Gemini counts thoughts beside its answer, Anthropic the cache beside its input."""
     rest = total - usage.total
     if rest <= 0:
         return usage

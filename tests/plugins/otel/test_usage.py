@@ -253,8 +253,10 @@ def test_silent_calls_at_the_same_time_find_each_its_own_twin(door):
 
 @pytest.mark.parametrize(("outer", "inner", "calls"), [
     ({}, {"gen_ai.response.id": "resp-1"}, 1), ({"gen_ai.response.id": "resp-1"}, {}, 1), ({}, {}, 1),
-    ({"gen_ai.response.id": "resp-1"}, {"gen_ai.response.id": "resp-2"}, 2), ({}, {"gen_ai.usage.output_tokens": 11}, 2),
-    ({}, {"gen_ai.request.model": "gpt-4o-mini"}, 2),
+    ({"gen_ai.response.id": "resp-1"}, {"gen_ai.response.id": "resp-2"}, 2),
+    ({"gen_ai.response.id": "resp-1"}, {"gen_ai.response.id": "resp-1"}, 1), ({}, {"gen_ai.usage.output_tokens": 11}, 2),
+    ({}, {"gen_ai.request.model": "gpt-5"}, 2), ({}, {"gen_ai.request.model": "gpt-4o-2024-08-06"}, 1),
+    ({"gen_ai.request.model": ""}, {}, 1),
 ])  # fmt: skip
 def test_the_same_tokens_inside_of_another_scope_s_call_are_the_same_call(door, trace, outer, inner, calls):
     """LangChain's instrumentations know no id of a Responses call, OpenAI's beside them does."""
@@ -264,15 +266,33 @@ def test_the_same_tokens_inside_of_another_scope_s_call_are_the_same_call(door, 
     assert door.tokens(trace)[0] == calls
 
 
-def test_of_three_instrumentations_of_one_call_the_one_that_knows_its_id_counts(door):
+def test_a_call_that_three_instrumentations_tell_of_is_the_outermost_s_with_what_the_others_know(door):
     traces = [trace_id() for _ in range(3)]
-    told = [{}, {}, {"gen_ai.response.id": "resp-1"}]
+    answered = {"gen_ai.response.id": "resp-3", "gen_ai.response.model": "gpt-4o-2024-08-06"}
+    told = [{}, {"gen_ai.request.model": "gpt-4o-2024-08-06"}, {"gen_ai.usage.cache_read.input_tokens": 64, **answered}]
     parts = [
         request_of([span("call", trace, start=n, took=20 - 2 * n, attributes=llm(**told[n]))], scope=f"scope-{n}")
         for n, trace in enumerate(traces)
     ]
     door.api.post("/v1/traces", json={"resourceSpans": [one for part in parts for one in part["resourceSpans"]]})
-    assert [door.tokens(trace)[0] for trace in traces] == [0, 0, 1]
+    assert [door.tokens(trace)[0] for trace in traces] == [1, 0, 0]
+    assert door.execution(traces[0])["token_usage"]["cached_tokens"] == 64
+    door.export(span("again", trace_id(), attributes=llm(**answered)))
+    models = door.api.get("/api/tokens/breakdown?by=model&range=24h").json["data"]
+    assert [(line["key"], line["calls"]) for line in models] == [("gpt-4o-2024-08-06", 1)]
+
+
+@pytest.mark.parametrize(("outer", "inner", "model"), [
+    ({"gen_ai.request.model": ""}, {}, "gpt-4o"), ({}, {"gen_ai.request.model": ""}, "gpt-4o"),
+    ({}, {"gen_ai.request.model": "gpt-4o-2024-08-06"}, "gpt-4o-2024-08-06"),
+    ({"gen_ai.response.model": "gpt-4o-2024-08-06"}, {}, "gpt-4o-2024-08-06"),
+])  # fmt: skip
+def test_of_two_names_of_a_call_s_model_the_answered_one_counts(door, trace, outer, inner, model):
+    around = request_of([span("outer", trace, took=20, attributes=llm(**outer))])
+    within = request_of([span("inner", trace, start=5, attributes=llm(**inner))], scope="sdk")
+    door.api.post("/v1/traces", json={"resourceSpans": around["resourceSpans"] + within["resourceSpans"]})
+    models = door.api.get("/api/tokens/breakdown?by=model&range=24h").json["data"]
+    assert [line["key"] for line in models] == [model]
 
 
 def test_a_sum_of_no_tokens_is_no_call(door, trace):
