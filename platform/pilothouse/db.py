@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import msgspec
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import BigInteger, Connection, CursorResult, Delete, Engine, MetaData, String, Table, Text, Update, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's own
@@ -29,6 +30,7 @@ AWAY = ("unable to open", "readonly database")  # SQLite's file or its folder is
 WRITE = "pilothouse_write"  # execution option of transactions that write
 WAIT = "pilothouse_wait_ms"  # execution option: how long such a transaction waits for another writer
 BINARY = "pilothouse_binary"  # execution option: PostgreSQL sends bytes as they are, and not as text of twice their size
+WHOSE = "the transaction is the open unit of work's, which commits at its end; raise to roll it back"
 WRITER_LOCK = 0x70696C6F74  # the advisory lock that makes ingest one writer at a time on PostgreSQL
 
 Id = String(128)  # the column of an id, ours or a client's
@@ -54,7 +56,52 @@ class _Base(DeclarativeBase):
         __table__: ClassVar[Table]  # SQLAlchemy says FromClause, as models may be mapped to joins; ours are tables
 
 
-db = SQLAlchemy(model_class=_Base, session_options={"expire_on_commit": False})  # `db.session` reads, `unit_of_work` writes
+def _refuse_commit() -> None:
+    raise RuntimeError(f"no commit here: {WHOSE}")
+
+
+def _refuse_rollback() -> None:
+    raise RuntimeError(f"no rollback here: {WHOSE}")
+
+
+def _refuse_close() -> None:
+    raise RuntimeError(f"the connection is not to be closed here: {WHOSE}")
+
+
+class _Session(FlaskSession):
+    """A session whose transaction belongs to the unit of work that is open: nobody inside of it can end it.
+
+    A plugin's `db.session.commit()` would store half of what somebody else reported, and leave the rest without a transaction.
+    """
+
+    def commit(self) -> None:
+        """Commit. Raises RuntimeError inside a unit of work."""
+        if "after_commit" in self.info:
+            _refuse_commit()
+        super().commit()
+
+    def rollback(self) -> None:
+        """Roll back. Raises RuntimeError inside a unit of work."""
+        if "after_commit" in self.info:
+            _refuse_rollback()
+        super().rollback()
+
+    def close(self) -> None:
+        """Give the connection back. Raises RuntimeError inside a unit of work."""
+        if "after_commit" in self.info:
+            _refuse_close()
+        super().close()
+
+    def end(self, *, keep: bool) -> None:
+        """Commit or roll back the unit of work itself."""
+        if keep:
+            super().commit()
+        else:
+            super().rollback()
+
+
+# `db.session` reads, `unit_of_work` writes
+db = SQLAlchemy(model_class=_Base, session_options={"class_": _Session, "expire_on_commit": False})
 
 if TYPE_CHECKING:
     Model = _Base  # mypy takes no variable as a base class
@@ -134,7 +181,7 @@ def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
     `after_commit` once the commit is durable. `wait_ms` is how long to wait for another writer: short for what is worth
     no wait. Raises StoreAway or StorageFull for the database's outages.
     """
-    session = db.session()
+    session = cast("_Session", db.session())
     if in_unit_of_work():
         yield session
         return
@@ -146,12 +193,13 @@ def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
         connection = session.connection(execution_options={WRITE: True, WAIT: wait_ms})
         if connection.dialect.name == "postgresql" and wait_ms != LOCK_WAIT_S * 1_000:
             connection.execute(text(f"SET LOCAL lock_timeout = {wait_ms:d}"))
-        yield session
-        for callback in last:
-            callback()
-        session.commit()
+        with _lent(connection):
+            yield session
+            for callback in last:
+                callback()
+        session.end(keep=True)
     except BaseException as fault:  # whatever ends it, nothing of it may stay; all goes up again
-        session.rollback()
+        session.end(keep=False)
         outage = explain(fault)
         if outage is not None:
             raise outage from fault
@@ -160,6 +208,18 @@ def unit_of_work(*, wait_ms: int = LOCK_WAIT_S * 1_000) -> Iterator[Session]:
         del session.info["before_commit"], session.info["after_commit"]
     for callback in callbacks:
         callback()
+
+
+@contextmanager
+def _lent(connection: Connection) -> Iterator[None]:
+    """Let nobody in the block who was handed the connection end its transaction."""
+    refusals = {"commit": _refuse_commit, "rollback": _refuse_rollback, "close": _refuse_close}
+    vars(connection).update(refusals)
+    try:
+        yield
+    finally:
+        for act in refusals:
+            del vars(connection)[act]
 
 
 def in_unit_of_work() -> bool:

@@ -114,7 +114,6 @@ def spend(kind: str) -> bytes:
     try:
         session.flush()
     except IntegrityError:
-        session.rollback()
         raise Conflict("This answer was given before: try again.") from None
     return _bytes(held["challenge"])
 

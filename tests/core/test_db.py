@@ -90,13 +90,25 @@ def test_a_fault_undoes_the_whole_unit_of_work(either_app):
 
 
 def test_an_inner_unit_of_work_joins_the_outer_one(either_app):
-    with unit_of_work() as session:
+    with pytest.raises(KeyError), unit_of_work() as session:
         with unit_of_work() as inner:
             put(inner, "a")
         assert inner is session
         assert in_unit_of_work()
-        session.rollback()
+        raise KeyError
     assert names() == []
+
+
+@pytest.mark.parametrize("act", ["commit", "rollback", "close"])
+def test_nobody_inside_of_a_unit_of_work_can_end_it(either_app, act):
+    with unit_of_work() as session:
+        put(session, "a")
+        for holder in (session, session.connection()):
+            with pytest.raises(RuntimeError, match="the transaction is the open unit of work's"):
+                getattr(holder, act)()
+        put(session, "b")
+    assert names() == ["a", "b"]
+    getattr(session, act)()  # outside of one it is the session's own again
 
 
 def test_callbacks_run_at_the_end_and_after_the_commit(app):

@@ -273,6 +273,22 @@ def test_a_recorder_that_answers_nonsense_refuses_its_own_signals_alone(trial):
     assert "must return Recorded or None, not True" in runtime().registry.guard.of("trial")["record trial_note"].last_reason
 
 
+ENDS = {
+    "commit": lambda _: db.session.commit(), "rollback": lambda _: db.session.rollback(), "remove": lambda _: db.session.remove(),
+    "connection.commit": lambda batch: batch.connection.commit(), "connection.close": lambda batch: batch.connection.close(),
+    "connection.rollback": lambda batch: batch.connection.rollback(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_recorder_that_would_end_the_transaction_takes_nothing_from_others(trial, end):
+    trial(recorders=[Recorder(Note, record_notes, owner=True), Recorder(Note, ENDS[end])])
+    assert [submit(note(name)).accepted for name in "ab"] == [1, 1]
+    assert (notes(), read_totals("trial.notes", 0, 2**42)[()].count) == (["a", "b"], 2)
+    failed = runtime().registry.guard.of("trial")["record trial_note"]
+    assert (failed.count, "the transaction is the open unit of work's" in failed.last_reason) == (2, True)
+
+
 def test_what_a_failing_recorder_did_is_undone(trial):
     trial()
     outcome = submit(note("a", "break"))
@@ -409,9 +425,9 @@ def send_from(app, name):
 
 
 def test_inside_of_a_unit_of_work_signals_commit_with_it(app):
-    with unit_of_work() as session:
+    with pytest.raises(KeyError), unit_of_work():
         assert submit(Event(id="e", name="n")).accepted == 1
-        session.rollback()
+        raise KeyError
     assert count("events") == 0
     with unit_of_work():
         submit(Event(id="e", name="n"))
