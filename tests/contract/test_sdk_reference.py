@@ -96,10 +96,10 @@ def _words(thing: Any) -> str:
 
 
 def _comment(name: str, module: str) -> str:
-    """Return what the comment behind a value's definition says."""
+    """Return what the comment behind a value's definition says, or that above it."""
     source = (ROOT / "platform" / "pilothouse" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    found = re.search(rf"^{name}(?:: [^=]+)? = .*?  # (.+)$", source, re.MULTILINE)
-    return found[1] if found else ""
+    found = re.search(rf"(?:^# (.+)\n)?^{name}(?:: [^=]+)? = .*?(?:  # (.+))?$", source, re.MULTILINE)
+    return (found[2] or found[1] or "") if found else ""
 
 
 def _components() -> Iterator[str]:
