@@ -21,11 +21,12 @@ class Finished(Event, frozen=True, kw_only=True):
 
 
 class Failed(Event, frozen=True, kw_only=True):
-    """An execution failed or timed out."""
+    """An execution failed or timed out; `error` is what its own report said of why, such as `KeyError: total`, or empty."""
 
     execution_id: str
     workflow: str
     status: str
+    error: str = ""
 
     @classmethod
     def name(cls) -> str:

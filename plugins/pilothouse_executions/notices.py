@@ -12,10 +12,10 @@ OPEN = "Open the execution"
 
 
 def failed(event: Failed) -> Notice:
-    """Tell of a failed execution; those of one workflow fold."""
+    """Tell of a failed execution and why, where its report said so; those of one workflow fold."""
     what = "timed out" if event.status == "timed_out" else "failed"
     return Notice(
-        f"{event.workflow or UNKNOWN} {what}", f"Execution {event.execution_id} {what}.", "error",
+        f"{event.workflow or UNKNOWN} {what}", event.error or f"Execution {event.execution_id} {what}.", "error",
         _page(event.execution_id), OPEN, f"executions.failed:{event.workflow}",
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ from pilothouse_executions.models import ExecutionCommand, ExecutionLabel, Step
 LABELS = ("agent", "environment", "trigger")
 BAD = frozenset({"failed", "timed_out"})
 OTHER = "other"  # the kind of a step that names none
+WHY_CHARS = 300  # of an error that people are told with the failure; the whole is with the error
 
 STEPS: Table = Step.__table__
 _COMMANDS: Table = ExecutionCommand.__table__
@@ -154,6 +155,7 @@ def _merge_step(row: Row, signal: Any, received_at: int) -> bool:
 
 
 def _count_and_tell(batch: Batch, touched: Mapping[str, Row], before: Mapping[str, tuple[Row, str | None]]) -> None:
+    why = {one.id: f"{one.error.error_type}: {one.error.message}"[:WHY_CHARS] for one in batch.signals if one.error is not None}
     for key, row in touched.items():
         old, old_name = before.get(key, (None, None))
         name = name_of(batch, row)
@@ -164,7 +166,7 @@ def _count_and_tell(batch: Batch, touched: Mapping[str, Row], before: Mapping[st
         if row["status"] in FINAL and before_status not in FINAL:
             batch.publish(Finished(execution_id=key, workflow=name or "", status=row["status"]))
         if row["status"] in BAD and before_status not in BAD:
-            batch.publish(Failed(execution_id=key, workflow=name or "", status=row["status"]))
+            batch.publish(Failed(execution_id=key, workflow=name or "", status=row["status"], error=why.get(key, "")))
 
 
 def _keep_labels(batch: Batch, rows: Mapping[str, Row]) -> None:

@@ -152,6 +152,16 @@ def test_an_end_is_told_once(heard, store_of, execution):
     assert {event.workflow for event in heard} == {"w"}
 
 
+def test_a_failure_is_told_with_what_its_report_said_of_why(heard, store_of, execution):
+    from pilothouse_executions import notices
+
+    store_of.send(execution("a", "failed", error={"error_type": "KeyError", "message": "t" * 400}), execution("b", "failed"))
+    told = {event.execution_id: notices.failed(event) for event in heard if hasattr(event, "error")}
+    assert told["a"].title == "w failed"
+    assert told["a"].message == f"KeyError: {'t' * 290}"
+    assert told["b"].message == "Execution b failed."
+
+
 def test_a_success_that_turns_out_a_failure_is_told_as_one(heard, store_of, execution):
     store_of.send(execution("a", "succeeded", finished_at=1))
     store_of.send(execution("a", "timed_out", finished_at=5))
