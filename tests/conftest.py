@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -36,7 +37,7 @@ from pilothouse import clock, embedded, migrate
 from pilothouse.contract.hookspecs import hookimpl
 from pilothouse.contract.manifest import Manifest
 from pilothouse.db import db
-from pilothouse.plugins.discovery import Candidate
+from pilothouse.plugins.discovery import Candidate, discover
 from pilothouse.plugins.switches import Switches
 from pilothouse.testing import Api, environment, let_go, make_app
 from pilothouse.web.limits import Limiter
@@ -55,7 +56,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the collector from looking through all that the imports made, again and again: a sixth of the run."""
+    """Keep the collector from looking through all that the imports made, again and again: a sixth of the run.
+
+    Where tests import some plugins' models, import all of them: what makes every table needs those that foreign keys lead to.
+    """
+    if any(name.startswith("pilothouse_") and name.endswith(".models") for name in sys.modules):
+        discover()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
