@@ -287,8 +287,9 @@ def test_hook_arrival_sinks(weather):
 
 def test_hook_snippets(weather):
     snippets = [Snippet("weather.vane", "Weather <vane>", lambda url, token: f"vane --to {url} --key {token}"),
-                Snippet("weather.broken", "Broken", lambda *_: 1 / 0)]  # fmt: skip
+                Snippet("weather.broken", "Broken", lambda *_: 1 / 0), Snippet("weather.odd", "Odd one", nothing)]  # fmt: skip
     page = browser(weather(snippets=snippets)).get("/welcome/").text
+    assert "Odd one" not in page
     assert "Weather &lt;vane&gt;" in page
     assert "vane --to http://localhost --key $PILOTHOUSE_TOKEN" in page
 

@@ -35,10 +35,18 @@ def _write(plugin: str, snippet: Snippet, token: str) -> Written | None:
         return None
     address = runtime().settings.base_url
     try:
-        text = runtime().registry.guard.call(plugin, snippet.name, snippet.write, address, token)
+        text = runtime().registry.guard.call(plugin, snippet.name, _text, snippet, address, token)
     except PluginFailed:
         return None
-    return Written(snippet.name, snippet.title, str(text), snippet.language, snippet.hint)
+    return Written(snippet.name, snippet.title, text, snippet.language, snippet.hint)
+
+
+def _text(snippet: Snippet, address: str, token: str) -> str:
+    """Ask a snippet. Raises TypeError where it writes no text."""
+    text: object = snippet.write(address, token)
+    if not isinstance(text, str):
+        raise TypeError(f"{snippet.name} must write a text, not {text!r:.80}")
+    return text
 
 
 def _curl(address: str, token: str) -> str:
