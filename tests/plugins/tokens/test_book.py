@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import random
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
 import genai_prices
@@ -13,7 +16,7 @@ import pytest
 from genai_prices import data_snapshot
 
 from pilothouse.clock import to_millis
-from pilothouse_tokens import book
+from pilothouse_tokens import book, library
 
 LENGTHS = (0, 1, 1_000, 128_000, 128_001, 199_999, 200_000, 200_001, 272_001, 1_000_000)
 MOMENTS = (datetime(2025, 3, 1, 20, 30, tzinfo=UTC), datetime(2026, 11, 26, 3, tzinfo=UTC))
@@ -45,7 +48,7 @@ def test_every_model_of_the_library_costs_the_same_to_a_nano_dollar():
     dice = random.Random(26)
     for provider, model in ((p, m) for p in data_snapshot.get_snapshot().providers for m in p.models):
         moment = dice.choice(MOMENTS)
-        price = book._price(book._found(provider, model), moment, "", "")
+        price = library._price(library._found(provider, model), moment, "", "")
         for counts in (counts_for(dice), counts_for(dice)):
             exact = theirs(provider, model, counts, moment)
             ours = Decimal(price.compiled.cost(call(counts))).scaleb(-9)
@@ -59,7 +62,7 @@ def test_service_tiers_cost_what_the_library_says(tier, context):
     provider, model = data_snapshot.get_snapshot().find_provider_model("gpt-5", None, "openai", None)
     price = book.find_price("gpt-5", NOW, provider="openai", tier=tier)
     exact = theirs(provider, model, counts, MOMENTS[1], context)
-    if tier == "batch" and not book._has_batches(model):
+    if tier == "batch" and not library._has_batches(model):
         exact /= 2
     assert abs(Decimal(price.compiled.cost(call(counts))).scaleb(-9) - exact) < Decimal("1E-9")
     assert price.id != book.find_price("gpt-5", NOW, provider="openai").id
@@ -144,3 +147,16 @@ def test_a_newer_list_is_read_from_a_file(tmp_path):
     assert (found.rates.tiers[0].output, found.source) == ("9", "prices.json")
     assert book.find_price("brand-new", NOW) is None
     assert book.find_price("anthropic.claude-3-haiku-20240307-v1:0", NOW, file=str(file)) is None
+
+
+def test_nothing_loads_the_library_before_the_first_question():
+    folder = Path(book.__file__).parent
+    trees = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")}
+    imports = {
+        (name, f"{getattr(node, 'module', None)}.{alias.name}")
+        for name, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {name for name, imported in imports if re.search("genai_prices|library", imported)} == {"library.py"}
