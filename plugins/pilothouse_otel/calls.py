@@ -15,6 +15,7 @@ import msgspec
 from pilothouse.sdk import StepKind, TokenUsage
 from pilothouse_otel.context import Context, agent_of
 from pilothouse_otel.failures import ancestors
+from pilothouse_otel.logfire import is_told_at_its_end
 from pilothouse_otel.spans import Span
 from pilothouse_otel.usage import NOT_REPORTED, UNKNOWN_MODEL, Usage, model_of, provider_of, response_of, tier_of, usage_of
 from pilothouse_otel.values import first_text
@@ -99,7 +100,7 @@ def _silent_calls(spans: Mapping[str, Span], kinds: Kinds, reported: Mapping[str
     for key in calls:
         around.update(other.span_id for other in ancestors(spans[key], spans) if other.span_id in calls)
     for key in kinds:
-        if key not in calls or key in reported or key in around:
+        if key not in calls or key in reported or key in around or is_told_at_its_end(spans[key]):
             continue
         if not any(other.span_id in reported and other.span_id in calls for other in ancestors(spans[key], spans)):
             silent.append(spans[key])

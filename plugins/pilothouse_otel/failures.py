@@ -126,7 +126,8 @@ def error_id(trace_id: str, failure: Failure) -> str:
 def described(span: Span) -> str:
     """Put a failure into words of which nothing more is known."""
     status = span.attributes.get("http.response.status_code") or span.attributes.get("http.status_code")
-    return f"{span.name or 'A span'} failed" + (f" with HTTP status {status}" if isinstance(status, int) else "")
+    what = step_name(span) if span.name else "A span"
+    return f"{what} failed" + (f" with HTTP status {status}" if isinstance(status, int) else "")
 
 
 def severity_of(level: object) -> Severity | None:

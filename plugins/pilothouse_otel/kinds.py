@@ -12,7 +12,7 @@ OPENINFERENCE_KIND = "openinference.span.kind"
 TRACELOOP_KIND = "traceloop.span.kind"
 OPERATION = "gen_ai.operation.name"
 VERCEL_OPERATION = "ai.operationId"
-LOGFIRE_TYPE = "logfire.span_type"
+LOGFIRE_TYPE, LOGFIRE_MESSAGE = "logfire.span_type", "logfire.msg"
 
 OBSERVATIONS: dict[str, StepKind] = {
     "generation": "llm", "embedding": "llm", "agent": "agent", "tool": "tool", "retriever": "retrieval", "chain": "task",
@@ -66,9 +66,14 @@ def kind_of(span: Span) -> StepKind:
 
 
 def step_name(span: Span) -> str:
-    """Return what the step of a span is called: a tool by its own name where its span has that of a class or function."""
+    """Return what the step of a span is called: a tool by its own name where its span has that of a class or function, and
+    by Logfire's message a span whose name is the template of it.
+    """
     tool = first_text(span.attributes, _TOOL)
-    return tool if tool is not None and tool not in span.name else cut(span.name, LONGEST_NAME) or UNNAMED
+    if tool is not None and tool not in span.name:
+        return tool
+    told = first_text(span.attributes, (LOGFIRE_MESSAGE,)) if "{" in span.name else None
+    return told or cut(span.name, LONGEST_NAME) or UNNAMED
 
 
 def _prepares(attributes: Attributes) -> bool:

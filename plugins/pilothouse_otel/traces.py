@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from pilothouse.sdk import DAY, NOTHING, EventSignal, Execution, Signal, Status, Step, StepKind, raw
-from pilothouse_otel import mlflow
+from pilothouse_otel import logfire, mlflow
 from pilothouse_otel.calls import call_id, usages_of, without_twins
 from pilothouse_otel.content import (
     NUMBERED_INPUT,
@@ -46,6 +46,8 @@ def translate(spans: Iterable[Span], now: int, refused: Refused) -> list[Item]:
     for span in spans:
         if mlflow.TYPE in span.attributes:
             span.attributes = mlflow.in_common_names(span.attributes)
+        elif logfire.TEMPLATE in span.attributes:
+            span.attributes = logfire.in_common_names(span.attributes)
         if max(span.start or 0, span.end or 0) > now + DAY:
             refused.add("a span lies more than 24 hours in the future")
         elif is_pending(span.attributes):
