@@ -17,7 +17,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import BigInteger, Connection, CursorResult, Delete, Engine, MetaData, String, Table, Text, Update, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's own
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's own
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from pilothouse.errors import PilothouseError, StorageFull, StoreAway
@@ -107,6 +107,27 @@ if TYPE_CHECKING:
     Model = _Base  # mypy takes no variable as a base class
 else:
     Model = db.Model
+
+
+def take_out_broken_models() -> dict[type, str]:
+    """Configure what is mapped; return the classes whose mapping is broken, with the reason, and forget that they are mapped.
+
+    One relationship to a class that is not there would else fail every query of everybody.
+    """
+    broken: dict[type, str] = {}
+    while True:
+        try:
+            Model.registry.configure()
+        except SQLAlchemyError as fault:
+            failed = next((mapper for mapper in Model.registry.mappers if getattr(mapper, "_configure_failed", False)), None)
+            if failed is None:
+                raise
+            broken[failed.class_] = str(fault)
+            # what registry.dispose() does with each of them
+            Model.registry._managers.pop(failed.class_manager, None)  # noqa: SLF001
+            Model.registry._dispose_manager_and_mapper(failed.class_manager)  # noqa: SLF001
+        else:
+            return broken
 
 
 def engine_options(url: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import click
 import msgspec
 import pytest
 from flask import Blueprint
+from sqlalchemy import select
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from pilothouse import core
 from pilothouse.access import Permission, roles_from
@@ -23,10 +25,13 @@ from pilothouse.contract.notices import NotificationCategory
 from pilothouse.contract.pages import AdminView, LoginMethod, NavItem, PaletteSource, Panel
 from pilothouse.contract.recording import Enricher, Measure, Recorder
 from pilothouse.contract.work import LONGEST_TASK_S, BeatEntry, HealthCheck, Task
+from pilothouse.db import Id, Model, db
 from pilothouse.errors import Forbidden, PluginError
+from pilothouse.identity.models import User
 from pilothouse.plugins import discovery
 from pilothouse.plugins.discovery import Candidate, discover
 from pilothouse.plugins.registry import build_registry
+from pilothouse.runtime import runtime
 from pilothouse.settings import Setting, text
 from pilothouse.signals import Execution, Signal
 
@@ -62,6 +67,21 @@ def reason(*candidates, name="trial"):
     assert state.contributions == {}
     assert registry.get("core").state == "loaded"
     return state.reason
+
+
+def test_a_model_that_cannot_be_mapped_takes_out_its_plugin_and_leaves_everybody_else_s_queries(build_app, make_plugin):
+    class Lost(Model):
+        """Points at a class that there is not."""
+
+        __tablename__ = "trial_lost"
+        id: Mapped[str] = mapped_column(Id, primary_key=True)
+        nobody = relationship("NoSuchClass")
+
+    with build_app([*discover(), make_plugin("trial", models=[Lost]), make_plugin("user", requires=("trial",))]).app_context():
+        registry = runtime().registry
+        assert "pilothouse_models: Lost cannot be mapped: " in registry.get("trial").reason
+        assert registry.get("user").reason == "requires trial, which is not there or failed"
+        assert db.session.scalars(select(User)).all() == []
 
 
 @pytest.mark.parametrize("fault", [KeyError("station"), TypeError("station"), SystemExit(3)])

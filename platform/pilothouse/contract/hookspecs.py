@@ -104,7 +104,8 @@ def pilothouse_models() -> Iterable[type[Model]]:  # type: ignore[empty-body]
     """Return the plugin's tables. Their names start with the plugin's where they could collide.
 
     `pilothouse db check` and `db revision` compare them with the database. Foreign keys lead to the core's tables, to own
-    ones and to those of required plugins only.
+    ones and to those of required plugins only. A model that cannot be mapped (a relationship to a class that is not there)
+    takes its plugin out.
 
     Example: `return [Observation]`
     """

@@ -18,6 +18,7 @@ from pilothouse.contract import hookspecs
 from pilothouse.contract.events import Event, EventSink, Reaction
 from pilothouse.contract.manifest import Manifest
 from pilothouse.contract.work import Task
+from pilothouse.db import take_out_broken_models
 from pilothouse.errors import PluginError
 from pilothouse.plugins.checks import ANSWERS, Checks, answer_of, check_manifest
 from pilothouse.plugins.discovery import OURS, Candidate
@@ -154,6 +155,7 @@ def build_registry(candidates: Iterable[Candidate]) -> Registry:
     manager.add_hookspecs(hookspecs)
     states = [_introduce(candidate, manager) for candidate in _told_apart(candidates)]
     ordered = _in_order(states, manager)
+    broken = take_out_broken_models()
     checks = Checks()
     for state in ordered:
         if state.state == "failed":
@@ -165,6 +167,7 @@ def build_registry(candidates: Iterable[Candidate]) -> Registry:
             continue
         try:
             contributions = _collect(state, manager)
+            _refuse_broken(state.name, contributions.get("models", ()), broken)
             checks.check(state.name, contributions, requires)
             state.contributions = contributions
         except PluginError as fault:
@@ -270,6 +273,12 @@ def _collect(state: PluginState, manager: pluggy.PluginManager) -> dict[str, tup
         except (Exception, SystemExit) as fault:  # a hook may be a generator, whose code runs only now
             raise PluginError(state.name, f"{PREFIX}{kind} raised {type(fault).__name__}: {fault}") from fault
     return collected
+
+
+def _refuse_broken(name: str, models: Iterable[Any], broken: Mapping[type, str]) -> None:
+    for model in models:
+        if model in broken:
+            raise PluginError(name, f"pilothouse_models: {model.__name__} cannot be mapped: {broken[model]}")
 
 
 def _in_order(states: list[PluginState], manager: pluggy.PluginManager) -> list[PluginState]:
