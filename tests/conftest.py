@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import count
@@ -104,47 +104,6 @@ class KeptTemplates(BytecodeCache):
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         self._codes[bucket.key, bucket.checksum] = bucket.code
-
-
-COVERED = pytest.StashKey[set[tuple[object, int]]]()  # the fixtures, each with the number of its parameter, that coverage saw
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: Any) -> Iterator[Any]:
-    """Look at what a fixture runs the first time only: traced, an application costs twice as much, and there are many."""
-    covered = request.config.stash.setdefault(COVERED, set())
-    made = (fixturedef, request.param_index)
-    with uncovered(request.config) if made in covered else nullcontext():
-        if is_covering(request.config):
-            covered.add(made)
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """Leave what is made for a test that is left out of coverage out of it, too; pytest-cov only leaves out the test."""
-    with uncovered(item.config) if item.get_closest_marker("no_cover") else nullcontext():
-        return (yield)
-
-
-def is_covering(config: pytest.Config) -> bool:
-    """Whether coverage looks at what runs now."""
-    plugin: Any = config.pluginmanager.getplugin("_cov")
-    return plugin is not None and plugin.cov_controller is not None and plugin.cov_controller.started
-
-
-@contextmanager
-def uncovered(config: pytest.Config) -> Iterator[None]:
-    """Leave what runs inside the block out of coverage."""
-    if not is_covering(config):
-        yield
-        return
-    coverage = config.pluginmanager.getplugin("_cov").cov_controller
-    coverage.pause()
-    try:
-        yield
-    finally:
-        coverage.resume()
 
 
 @pytest.fixture(scope="session", autouse=True)
