@@ -39,6 +39,7 @@ ROLLUPS = (
     *(f"/analytics/?range=12w&tab={tab}" for tab in ("models", "agents", "components", "measures")),
     "/analytics/?range=7d&workflow=workflow-3&compare=week",
     "/analytics/table.csv?range=12w",
+    "/analytics/chart.csv?range=12w&chart=executions",
     "/tokens/?range=12w",
     "/tokens/?range=12w&by=user",
     "/tokens/?tab=budgets",
