@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from pilothouse.sdk import parse_usd, to_usd
 from pilothouse_otel.spans import Attributes
 from pilothouse_otel.values import amount, first_text, first_whole, whole
 
@@ -294,10 +295,13 @@ def _cost_of_details(attributes: Attributes, usage: Usage) -> str | None:
 
 
 def cost_text(cost: float | None, tokens: int) -> str | None:
-    """Return a cost in USD as decimal text; one of 0 for tokens that were used is an unknown one."""
+    """Return a cost in USD as decimal text; one of 0 for tokens that were used, or beyond any bill, is an unknown one."""
     if cost is None or (cost == 0 and tokens > 0):
         return None
-    return f"{cost:.9f}"
+    try:
+        return to_usd(parse_usd(f"{cost:.9f}"))
+    except ValueError:
+        return None
 
 
 def first_amount(attributes: Attributes, names: Sequence[str]) -> float | None:

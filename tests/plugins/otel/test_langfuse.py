@@ -142,6 +142,13 @@ def test_cost_comes_as_a_total_or_in_parts(door):
     assert [door.execution(key)["token_usage"]["cost_usd"] for key in ("t1", "t2")] == ["0.250000000", "1.500000000"]
 
 
+def test_a_cost_beyond_any_bill_is_no_cost_and_costs_no_other_call_its_own(door):
+    wrong = event("generation-create", traceId="t2", id="g2", name="x", startTime=T0, endTime=T1, usage=USAGE | {"totalCost": 1e13})
+    send(door, generation(endTime=T1, usage=USAGE | {"totalCost": 0.25}), wrong)
+    found = [door.execution(key)["token_usage"] for key in ("t1", "t2")]
+    assert [(one["calls"], one["cost_usd"]) for one in found] == [(1, "0.250000000"), (1, None)]
+
+
 @pytest.mark.parametrize("kind", ["agent", "tool", "retriever", "chain", "embedding", "evaluator", "guardrail"])
 def test_newer_kinds_of_observations_are_known(door, kind):
     send(door, event(f"{kind}-create", traceId="t1", id="o1", name="x", startTime=T0, endTime=T1))
